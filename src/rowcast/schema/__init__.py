@@ -1,0 +1,1 @@
+"""Collections, their fields and records as pure values: no I/O, no SQL execution."""

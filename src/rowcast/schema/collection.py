@@ -1,0 +1,143 @@
+"""A collection: its kind, fields, rules, indexes and options.
+
+Copies core/collection_model.go and its options files; the JSON names are
+PocketBase's, because `_collections.options` holds them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from rowcast.schema.fields import Field
+
+Kind = Literal["base", "auth", "view"]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """Base of the option groups: snake_case here, camelCase in JSON."""
+
+
+class EmailTemplate(Struct):
+    subject: str = ""
+    body: str = ""
+
+
+class TokenOptions(Struct):
+    secret: str = ""
+    duration: int = 0
+
+
+class AuthAlertOptions(Struct):
+    enabled: bool = False
+    email_template: EmailTemplate = EmailTemplate()
+
+
+class MappedFields(Struct):
+    id: str = ""
+    name: str = ""
+    username: str = ""
+    avatar_url: str = msgspec.field(default="", name="avatarURL")
+
+
+class OAuth2Provider(Struct):
+    pkce: bool | None = None
+    name: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    auth_url: str = msgspec.field(default="", name="authURL")
+    token_url: str = msgspec.field(default="", name="tokenURL")
+    user_info_url: str = msgspec.field(default="", name="userInfoURL")
+    display_name: str = ""
+    extra: dict[str, object] | None = None
+
+
+class OAuth2Options(Struct):
+    providers: tuple[OAuth2Provider, ...] = ()
+    mapped_fields: MappedFields = MappedFields()
+    enabled: bool = False
+
+
+class PasswordAuthOptions(Struct):
+    enabled: bool = False
+    identity_fields: tuple[str, ...] = ()
+
+
+class MFAOptions(Struct):
+    enabled: bool = False
+    duration: int = 0
+    rule: str = ""
+
+
+class OTPOptions(Struct):
+    enabled: bool = False
+    duration: int = 0
+    length: int = 0
+    email_template: EmailTemplate = EmailTemplate()
+
+
+class AuthOptions(Struct):
+    """The options of an auth collection (core/collection_model_auth_options.go)."""
+
+    auth_rule: str | None = None
+    manage_rule: str | None = None
+    auth_alert: AuthAlertOptions = AuthAlertOptions()
+    oauth2: OAuth2Options = msgspec.field(default=OAuth2Options(), name="oauth2")
+    password_auth: PasswordAuthOptions = PasswordAuthOptions()
+    mfa: MFAOptions = MFAOptions()
+    otp: OTPOptions = OTPOptions()
+    auth_token: TokenOptions = TokenOptions()
+    password_reset_token: TokenOptions = TokenOptions()
+    email_change_token: TokenOptions = TokenOptions()
+    verification_token: TokenOptions = TokenOptions()
+    file_token: TokenOptions = TokenOptions()
+    verification_template: EmailTemplate = EmailTemplate()
+    reset_password_template: EmailTemplate = EmailTemplate()
+    confirm_email_change_template: EmailTemplate = EmailTemplate()
+
+
+class ViewOptions(Struct):
+    view_query: str = ""
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One collection. Immutable; compare by identity, or by id and catalog version.
+
+    A rule of None is for superusers only, "" is for everybody. `auth` is set for
+    auth collections and `view` for view collections, else None.
+    """
+
+    id: str = ""
+    name: str = ""
+    type: Kind = "base"
+    system: bool = False
+    fields: tuple[Field, ...] = ()
+    indexes: tuple[str, ...] = ()
+    list_rule: str | None = None
+    view_rule: str | None = None
+    create_rule: str | None = None
+    update_rule: str | None = None
+    delete_rule: str | None = None
+    created: str = ""
+    updated: str = ""
+    auth: AuthOptions | None = None
+    view: ViewOptions | None = None
+    by_name: dict[str, Field] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_name.update((f.name, f) for f in self.fields)
+
+    def field(self, name: str) -> Field | None:
+        """Return the field of this name, or None."""
+        return self.by_name.get(name)
+
+    @property
+    def is_auth(self) -> bool:
+        """Whether its records are accounts."""
+        return self.type == "auth"
+
+    @property
+    def is_view(self) -> bool:
+        """Whether its records are rows of a SELECT and can't be written."""
+        return self.type == "view"

@@ -1,0 +1,117 @@
+"""What a storage engine offers: the protocols that its drivers fit.
+
+The core is synchronous: a service function takes a `Reader` or a `Transaction`,
+asks and returns. `api` decides where it runs (on the event loop, bounded by
+`Storage.budget`, or in a thread), so that one request of many milliseconds never
+stops the streams. SQL uses positional `?` and the names of the tables in PocketBase's data.db.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from rowcast.errors import RowcastError
+from rowcast.schema.record import Change
+from rowcast.sql import Dialect, SQLValue
+
+Row = tuple[SQLValue, ...]
+
+
+class BudgetExceededError(RowcastError):
+    """A statement took longer than the event loop allows; run the request again in a thread."""
+
+
+class StorageError(RowcastError):
+    """A statement failed for a reason that is not a constraint (disk full, read-only, locked)."""
+
+
+class UniqueError(StorageError):
+    """A unique index refused a row; `columns` are the names of its columns, `table` its table."""
+
+    def __init__(self, message: str, table: str = "", columns: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.table, self.columns = table, columns
+
+
+class Reader(Protocol):
+    """Reads one consistent state."""
+
+    def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
+        """Return all rows."""
+        ...
+
+    def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
+        """Return the first row, or None."""
+        ...
+
+    def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
+        """Return the first column of the first row, or None."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """One write transaction; all writers of a process take turns."""
+
+    changes: list[Change]
+
+    def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        ...
+
+    def before(self) -> Reader:
+        """Return a reader on the state before this transaction; it stays open until `Snapshot.close`.
+
+        Asking twice returns the same one.
+        """
+        ...
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Have `call` run after the commit, before the next writer starts, in the order of asking."""
+        ...
+
+    def on_rollback(self, call: Callable[[], None]) -> None:
+        """Have `call` run if the transaction does not commit."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what is written inside if the block raises; the transaction goes on."""
+        ...
+
+
+class Snapshot(Reader, Protocol):
+    """A reader that keeps its state until it is closed."""
+
+    def close(self) -> None:
+        """Let go of the state. May be called again without effect."""
+        ...
+
+
+class Storage(Protocol):
+    """A database with one writer at a time and many readers.
+
+    `publish`, given at construction, gets the changes of each commit, in commit
+    order, before the next writer starts.
+    """
+
+    dialect: Dialect
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a reader for one request."""
+        ...
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a write transaction: commits when the block ends, rolls back when it raises.
+
+        Inside another `write` of the same thread the outer transaction goes on (nested savepoint).
+        """
+        ...
+
+    def budget(self) -> AbstractContextManager[None]:
+        """Bound what runs in this block on this thread; over it, BudgetExceededError is raised."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...

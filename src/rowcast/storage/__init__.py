@@ -112,6 +112,10 @@ class Storage(Protocol):
         """Bound what runs in this block on this thread; over it, BudgetExceededError is raised."""
         ...
 
+    def optimize(self) -> None:
+        """Refresh the planner's statistics; after schema changes, outside of a transaction."""
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import apsw
 
@@ -65,6 +65,9 @@ class SQLiteStorage:
             self._writer = connect(self.path, create=create, writable=True)
         except apsw.Error as error:
             raise translate(error) from error
+        if self._writer.readonly("main"):
+            self._writer.close()
+            raise StorageError("the database can't be written (read-only file, directory or disk)")
         self._writer_timeout_ms = BUSY_TIMEOUT_MS
         self._checkpointer = Checkpointer(self.path, self._writer_lock)
         self._checkpointer.watch(self._writer)
@@ -204,7 +207,7 @@ class _Ended:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def execute(self, sql: str, params: object = ()) -> Any:
+    def execute(self, *_: object) -> NoReturn:
         raise StorageError(self._reason)
 
 
@@ -495,6 +498,24 @@ class _Nested:
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._savepoint.__exit__(kind, raised, trace)
+
+
+def inspect(path: str | Path) -> set[str]:
+    """Return the names of the tables in a file without changing it; none where there is no file.
+
+    Raises StorageError where it is not a database or can't be read.
+    """
+    if not Path(path).exists() or not Path(path).stat().st_size:
+        return set()
+    try:
+        connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise translate(error) from error
 
 
 def _run_hook(call: Callable[[], object]) -> None:

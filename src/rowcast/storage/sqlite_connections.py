@@ -104,7 +104,7 @@ class Checkpointer:
         """Follow the commits of `writer`."""
         writer.set_wal_hook(self._committed)
 
-    def _committed(self, connection: apsw.Connection, database: str, pages: int) -> int:
+    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._log_pages = pages
         if pages >= self._due_pages and not self._wake.is_set():
             self._wake.set()
@@ -163,7 +163,7 @@ class Checkpointer:
                 connection.execute("ROLLBACK")
         return self._log_pages if self._log_pages > _SMALL_REST else 0
 
-    def _restarted(self, connection: apsw.Connection, database: str, pages: int) -> int:
+    def _restarted(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._log_pages = pages
         return apsw.SQLITE_OK
 

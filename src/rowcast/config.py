@@ -1,0 +1,198 @@
+"""What can be set: how the process runs (`Config`) and what the data directory stores (`Settings`).
+
+`Config` comes from the command line or from the caller of `App`, and does not
+change while the process runs. `Settings` are the reference's own, with its JSON
+names and defaults (core/settings_model.go); they are changed over the API, whole,
+through `SettingsRef`. This module reads no file and no database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """How one process runs. Times are in seconds, sizes in bytes.
+
+    data_dir: the directory with data.db, auxiliary.db and storage/.
+    http: the address to listen at.
+    origins: the origins that CORS allows; "*" is any.
+    public_dir: the directory of static files that `/` serves, where it exists.
+    index_fallback: whether a missing static file is answered with the root index.html.
+    dev: whether errors and requests are printed.
+    encryption_env: the environment variable with the key of the stored settings.
+    query_timeout_s: how long a request may wait for the database.
+    loop_budget_s: the CPU time that one request may take on the event loop, before it is run again in a thread.
+    heartbeat_s: how often an idle stream gets a comment.
+    stream_idle_s: after how long without an event a stream is ended, so that its client connects again.
+    stream_max_bytes: what may wait for one slow reader, before its stream is closed.
+    stream_max_frames: the same as a number of events.
+    allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
+    """
+
+    data_dir: str = "pb_data"
+    http: str = "127.0.0.1:8090"
+    origins: tuple[str, ...] = ("*",)
+    public_dir: str = "pb_public"
+    index_fallback: bool = True
+    dev: bool = False
+    encryption_env: str = ""
+    query_timeout_s: float = 30
+    loop_budget_s: float = 0.002
+    heartbeat_s: float = 25
+    stream_idle_s: float = 300
+    stream_max_bytes: int = 1 << 20
+    stream_max_frames: int = 5_000
+    allow_unknown_migrations: bool = False
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of the groups of settings: snake_case here, camelCase in JSON."""
+
+
+class SMTPSettings(Group, frozen=True, kw_only=True):
+    """The mail server. Without it mails leave through the local `sendmail`."""
+
+    enabled: bool = False
+    port: int = 587
+    host: str = "smtp.example.com"
+    username: str = ""
+    password: str = ""
+    auth_method: str = ""
+    tls: bool = False
+    local_name: str = ""
+
+
+class S3Settings(Group, frozen=True, kw_only=True):
+    """A bucket for files."""
+
+    enabled: bool = False
+    bucket: str = ""
+    region: str = ""
+    endpoint: str = ""
+    access_key: str = ""
+    secret: str = ""
+    force_path_style: bool = False
+
+
+class BackupsSettings(Group, frozen=True, kw_only=True):
+    """When backups are made and where they go."""
+
+    cron: str = ""
+    cron_max_keep: int = 3
+    s3: S3Settings = S3Settings()
+
+
+class MetaSettings(Group, frozen=True, kw_only=True):
+    """How the application presents itself."""
+
+    accent_color: str = "#1055c9"
+    app_name: str = "Acme"
+    app_url: str = msgspec.field(default="http://localhost:8090", name="appURL")
+    sender_name: str = "Support"
+    sender_address: str = "support@example.com"
+    hide_controls: bool = False
+
+
+class RateLimitRule(Group, frozen=True, kw_only=True):
+    """At most `max_requests` in `duration` seconds for what `label` names."""
+
+    label: str = ""
+    audience: str = ""
+    duration: int = 0
+    max_requests: int = 0
+
+
+class RateLimitsSettings(Group, frozen=True, kw_only=True):
+    """The rate limits."""
+
+    rules: tuple[RateLimitRule, ...] = (
+        RateLimitRule(label="*:auth", max_requests=2, duration=3),
+        RateLimitRule(label="*:create", max_requests=20, duration=5),
+        RateLimitRule(label="/api/batch", max_requests=3, duration=1),
+        RateLimitRule(label="/api/", max_requests=300, duration=10),
+    )
+    excluded_ips: tuple[str, ...] = msgspec.field(default=(), name="excludedIPs")
+    enabled: bool = False
+
+
+class TrustedProxySettings(Group, frozen=True, kw_only=True):
+    """Which headers name the client's address."""
+
+    headers: tuple[str, ...] = ()
+    use_leftmost_ip: bool = msgspec.field(default=False, name="useLeftmostIP")
+
+
+class BatchSettings(Group, frozen=True, kw_only=True):
+    """The batch API. `timeout` in seconds; `max_body_size` in bytes, 0 is some 128 MB."""
+
+    enabled: bool = False
+    max_requests: int = 50
+    timeout: int = 3
+    max_body_size: int = 0
+
+
+class LogsSettings(Group, frozen=True, kw_only=True):
+    """The request log."""
+
+    max_days: int = 5
+    min_level: int = 0
+    log_ip: bool = msgspec.field(default=True, name="logIP")
+    log_auth_id: bool = False
+
+
+class Settings(Group, frozen=True, kw_only=True):
+    """The settings of one data directory."""
+
+    superuser_ips: tuple[str, ...] = msgspec.field(default=(), name="superuserIPs")
+    smtp: SMTPSettings = SMTPSettings()
+    backups: BackupsSettings = BackupsSettings()
+    s3: S3Settings = S3Settings()
+    meta: MetaSettings = MetaSettings()
+    rate_limits: RateLimitsSettings = RateLimitsSettings()
+    trusted_proxy: TrustedProxySettings = TrustedProxySettings()
+    batch: BatchSettings = BatchSettings()
+    logs: LogsSettings = LogsSettings()
+
+    def stored(self) -> dict[str, Any]:
+        """Return the JSON form with its secrets, as it is stored."""
+        out: dict[str, Any] = msgspec.to_builtins(self)
+        for s3 in (out["s3"], out["backups"]["s3"]):
+            if not s3["secret"]:
+                del s3["secret"]
+        return out
+
+    def public(self) -> dict[str, Any]:
+        """Return the JSON form without its secrets, as the API shows it."""
+        out: dict[str, Any] = msgspec.to_builtins(self)
+        del out["smtp"]["password"]
+        del out["s3"]["secret"], out["backups"]["s3"]["secret"]
+        return out
+
+
+class SettingsRef:
+    """The settings in force. Swapped whole, by the writer, after the commit that changed them."""
+
+    __slots__ = ("current",)
+
+    def __init__(self, settings: Settings) -> None:
+        self.current = settings
+
+
+def without_nulls(value: object) -> object:
+    """Return a JSON value without the members that are null.
+
+    Go leaves a field alone where JSON has null for it; so the defaults apply.
+    """
+    if isinstance(value, dict):
+        return {key: without_nulls(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def parse_settings(text: bytes | str) -> Settings:
+    """Read settings as they are stored; what is missing has its default. Raises msgspec errors."""
+    return msgspec.convert(without_nulls(msgspec.json.decode(text)), Settings)

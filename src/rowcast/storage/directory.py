@@ -1,0 +1,90 @@
+"""Opening a data directory: data.db, auxiliary.db and storage/.
+
+Owns which files there are and what is said about those that can't be opened.
+Looks at a database without changing it before it opens it for writing, so that a
+file that is not ours stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rowcast.config import Settings
+from rowcast.errors import DataDirError
+from rowcast.schema.catalog import Catalog
+from rowcast.storage import StorageError
+from rowcast.storage.catalog_rows import load_catalog
+from rowcast.storage.migrations import check_migrations, check_tables, create_auxiliary, create_data
+from rowcast.storage.settings_rows import load_settings, save_settings
+from rowcast.storage.sqlite import SQLiteStorage, inspect
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """An open data directory and what it held when it was opened."""
+
+    path: Path
+    data: SQLiteStorage
+    auxiliary: SQLiteStorage
+    catalog: Catalog
+    settings: Settings
+
+    @property
+    def files(self) -> Path:
+        """The directory of the records' files."""
+        return self.path / "storage"
+
+    def close(self) -> None:
+        """Close both databases. May be called again without effect."""
+        self.data.close()
+        self.auxiliary.close()
+
+
+def open_directory(path: str | Path, *, budget_s: float = 0.002, allow_unknown_migrations: bool = False) -> DataDir:
+    """Open a data directory, or make a new one where there is none or an empty one.
+
+    Raises DataDirError with a text for the person who runs the server: not a
+    database, another or a newer format, locked, read-only, disk full, damaged.
+    """
+    root = Path(path)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirError(f"the data directory {root} can't be made: {error.strerror}") from error
+    opened: list[SQLiteStorage] = []
+    try:
+        opened.append(data := _open(root / "data.db", budget_s))
+        opened.append(auxiliary := _open(root / "auxiliary.db", budget_s))
+        create_auxiliary(auxiliary)
+        create_data(data)
+        catalog, settings = _load(data, allow_unknown_migrations)
+    except BaseException as error:
+        for storage in opened:
+            storage.close()
+        if isinstance(error, StorageError):
+            raise DataDirError(f"the data directory {root} can't be opened: {error}") from error
+        raise
+    return DataDir(root, data, auxiliary, catalog, settings)
+
+
+def _open(file: Path, budget_s: float) -> SQLiteStorage:
+    try:
+        tables = inspect(file)
+        if tables and file.name == "data.db":
+            check_tables(tables)
+        return SQLiteStorage(file, budget_s=budget_s, create=True)
+    except (StorageError, DataDirError) as error:
+        raise DataDirError(f"{file} can't be opened: {error}") from error
+
+
+def _load(data: SQLiteStorage, allow_unknown_migrations: bool) -> tuple[Catalog, Settings]:
+    with data.read() as reader:
+        if not allow_unknown_migrations:
+            check_migrations(reader)
+        catalog, settings = load_catalog(reader), load_settings(reader)
+    if settings is None:
+        settings = Settings()
+        with data.write() as transaction:
+            save_settings(transaction, settings)
+    return catalog, settings

@@ -1,0 +1,36 @@
+"""The filter language of rules, list filters and sort expressions.
+
+`compile` turns texts into one `Program`, once per schema version; `Program.bind`
+fills in what the request brings and gives SQL text with parameters. `closure`
+turns a text that needs no other row into a Python function with the same meaning.
+Everything here is pure: nothing runs SQL, reads a clock at compile time or knows
+who calls.
+"""
+
+from __future__ import annotations
+
+from rowcast.filters.api import (
+    MAX_LENGTH,
+    AuthEquality,
+    Bound,
+    Part,
+    Program,
+    Scope,
+    auth_equalities,
+    closure,
+    compile,
+    row_image,
+)
+
+__all__ = [
+    "MAX_LENGTH",
+    "AuthEquality",
+    "Bound",
+    "Part",
+    "Program",
+    "Scope",
+    "auth_equalities",
+    "closure",
+    "compile",
+    "row_image",
+]

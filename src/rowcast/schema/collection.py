@@ -19,29 +19,39 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """Base of the option groups: snake_case here, camelCase in JSON."""
 
 
-class EmailTemplate(Struct):
+class EmailTemplate(Struct, frozen=True, kw_only=True):
+    """Subject and HTML body of a mail, with placeholders like {APP_NAME}."""
+
     subject: str = ""
     body: str = ""
 
 
-class TokenOptions(Struct):
+class TokenOptions(Struct, frozen=True, kw_only=True):
+    """The secret that signs a kind of token, and its lifetime in seconds."""
+
     secret: str = ""
     duration: int = 0
 
 
-class AuthAlertOptions(Struct):
+class AuthAlertOptions(Struct, frozen=True, kw_only=True):
+    """Whether a sign-in from a new place is told by mail."""
+
     enabled: bool = False
     email_template: EmailTemplate = EmailTemplate()
 
 
-class MappedFields(Struct):
+class MappedFields(Struct, frozen=True, kw_only=True):
+    """Which fields take what a provider tells about a new account."""
+
     id: str = ""
     name: str = ""
     username: str = ""
     avatar_url: str = msgspec.field(default="", name="avatarURL")
 
 
-class OAuth2Provider(Struct):
+class OAuth2Provider(Struct, frozen=True, kw_only=True):
+    """One provider of OAuth2 sign-in. `pkce` of None is the provider's default."""
+
     pkce: bool | None = None
     name: str = ""
     client_id: str = ""
@@ -53,31 +63,39 @@ class OAuth2Provider(Struct):
     extra: dict[str, object] | None = None
 
 
-class OAuth2Options(Struct):
+class OAuth2Options(Struct, frozen=True, kw_only=True):
+    """Sign-in with other services."""
+
     providers: tuple[OAuth2Provider, ...] = ()
     mapped_fields: MappedFields = MappedFields()
     enabled: bool = False
 
 
-class PasswordAuthOptions(Struct):
+class PasswordAuthOptions(Struct, frozen=True, kw_only=True):
+    """Sign-in with a password and one of the identity fields."""
+
     enabled: bool = False
     identity_fields: tuple[str, ...] = ()
 
 
-class MFAOptions(Struct):
+class MFAOptions(Struct, frozen=True, kw_only=True):
+    """Sign-in with two methods; `rule` says for which accounts."""
+
     enabled: bool = False
     duration: int = 0
     rule: str = ""
 
 
-class OTPOptions(Struct):
+class OTPOptions(Struct, frozen=True, kw_only=True):
+    """Sign-in with a password that is mailed and works once."""
+
     enabled: bool = False
     duration: int = 0
     length: int = 0
     email_template: EmailTemplate = EmailTemplate()
 
 
-class AuthOptions(Struct):
+class AuthOptions(Struct, frozen=True, kw_only=True):
     """The options of an auth collection (core/collection_model_auth_options.go)."""
 
     auth_rule: str | None = None
@@ -97,7 +115,9 @@ class AuthOptions(Struct):
     confirm_email_change_template: EmailTemplate = EmailTemplate()
 
 
-class ViewOptions(Struct):
+class ViewOptions(Struct, frozen=True, kw_only=True):
+    """The SELECT of a view collection."""
+
     view_query: str = ""
 
 

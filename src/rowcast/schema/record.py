@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rowcast.schema.collection import Collection
+from rowcast.schema.uploads import Upload
 
 Action = Literal["create", "update", "delete"]
 
@@ -28,7 +29,7 @@ class Record:
     original: Mapping[str, object] = field(default_factory=dict)
     is_new: bool = True
     expand: dict[str, Record | list[Record]] = field(default_factory=dict)
-    uploads: dict[str, object] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -57,7 +58,7 @@ class Change:
     `record` is the row after the change (for a delete: the last one). `previous`
     is the row before an update. `before` is, for a delete, a reader on the state
     before the transaction, present only where somebody asked for it (see
-    `storage.Snapshot`); its owner closes it.
+    `storage.Snapshot`), shared by the deletes of one commit; its reader closes it.
     """
 
     action: Action

@@ -1,0 +1,336 @@
+"""The hub: who is connected, what they ask for, and the one task that tells them.
+
+Owned by the event loop. `subscribe`, `connect` and the reader task change the
+index between awaits only, never across one, so a change sees either the old or
+the new state of a stream. The only calls from other threads are `wants_before`
+(reads one dict) and those of the bus.
+
+Changes are judged in commit order and pushed in that order, so all streams see
+one order. What arrived while a round of writes was under way leaves together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rowcast.bus import Bus, CollectionChange, Event
+from rowcast.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError
+from rowcast.realtime import topics
+from rowcast.realtime.audience import Addressee, Delivery, Group, Judgement
+from rowcast.realtime.stream import Account, Budget, CloseReason, Sink, Stream
+from rowcast.records.output import Output
+from rowcast.rules import Rules
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.record import Change, Record
+from rowcast.storage import BudgetExceededError, Storage
+
+_log = logging.getLogger(__name__)
+
+_SLICE_S = 0.001
+"""How long the hub works before it lets waiting requests have their turn."""
+
+_RETRY_S = 0.02
+"""How soon a stream whose socket was full is tried again."""
+
+
+class Hub:
+    """All streams of this process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: CatalogRef,
+        storage: Storage,
+        rules: Rules,
+        output: Output,
+        bus: Bus,
+        budget: Budget = Budget(),
+        heartbeat_s: float = 25.0,
+    ) -> None:
+        self._catalog = catalog
+        self._storage = storage
+        self._rules = rules
+        self._output = output
+        self._bus = bus
+        self._budget = budget
+        self._heartbeat_s = heartbeat_s
+        self._streams: dict[str, Stream] = {}
+        self._guest = Account()
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._account_streams: dict[Account, dict[Stream, None]] = {}
+        self._topics: dict[str, dict[str, Group]] = {}
+        # How many groups there are for each collection name or id.
+        self._heads: Counter[str] = Counter()
+        self._dirty: dict[Stream, None] = {}
+        self._waiting: dict[Stream, None] = {}
+        self._is_stopping = False
+        self.closed: dict[CloseReason, int] = {}
+
+    # -- streams ---------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def connect(self, sink: Sink, *, address: str) -> Stream:
+        """Register a new stream of a guest; its caller sends PB_CONNECT with its id.
+
+        Raises ApiError (503) while the server stops.
+        """
+        if self._is_stopping:
+            raise ApiError("The server is stopping.", status=503)
+        stream = Stream(sink, address=address, account=self._guest, budget=self._budget)
+        stream.on_close = self._forget
+        self._streams[stream.id] = stream
+        return stream
+
+    def subscribe(self, client_id: str, texts: Sequence[str], *, auth: Record | None, address: str) -> None:
+        """Replace the topics of a stream and set its account. Copies apis/realtime.go, realtimeSetSubscriptions.
+
+        Raises NotFoundError for an unknown client, BadRequestError for one that
+        was opened from another address, and ForbiddenError where the stream already
+        belongs to another account. A refused call leaves the stream as it was.
+        """
+        stream = self._streams.get(client_id)
+        if stream is None:
+            raise NotFoundError("Missing or invalid client id.")
+        if stream.address != address:
+            raise BadRequestError("Invalid realtime client.")
+        current = stream.account.record
+        if current is not None and not current.is_same(auth):
+            raise ForbiddenError("The current and the previous request authorization don't match.")
+        self._leave_groups(stream)
+        self._set_account(stream, auth)
+        stream.subscriptions = {text: topics.parse(text) for text in texts if text}
+        self._join_groups(stream)
+
+    def disconnect(self, stream: Stream) -> None:
+        """Forget a stream whose peer left."""
+        stream.close("gone")
+
+    def wants_before(self, collection: Collection) -> bool:
+        """Whether somebody listens to `collection`, so that a delete must be judged by the state before it.
+
+        May be called from a writer's thread.
+        """
+        return collection.name in self._heads or collection.id in self._heads
+
+    def close(self) -> None:
+        """End every stream; new ones should be refused by then."""
+        self._is_stopping = True
+        for stream in tuple(self._streams.values()):
+            stream.close("stop")
+
+    def _forget(self, stream: Stream) -> None:
+        self._leave_groups(stream)
+        self._drop_account(stream)
+        self._streams.pop(stream.id, None)
+        self._dirty.pop(stream, None)
+        self._waiting.pop(stream, None)
+        if stream.closed:
+            self.closed[stream.closed] = self.closed.get(stream.closed, 0) + 1
+
+    # -- index -----------------------------------------------------------------
+
+    def _join_groups(self, stream: Stream) -> None:
+        for text, subscription in stream.subscriptions.items():
+            groups = self._topics.setdefault(subscription.topic, {})
+            group = groups.get(text)
+            if group is None:
+                group = groups[text] = Group(subscription)
+                self._heads[subscription.head] += 1
+            group.add(stream)
+
+    def _leave_groups(self, stream: Stream) -> None:
+        for text, subscription in stream.subscriptions.items():
+            groups = self._topics.get(subscription.topic)
+            group = groups.get(text) if groups else None
+            if groups is None or group is None:
+                continue
+            group.remove(stream)
+            if not group.members:
+                del groups[text]
+                if not groups:
+                    del self._topics[subscription.topic]
+                self._heads[subscription.head] -= 1
+                if not self._heads[subscription.head]:
+                    del self._heads[subscription.head]
+
+    def _set_account(self, stream: Stream, auth: Record | None) -> None:
+        self._drop_account(stream)
+        if auth is None:
+            return
+        key = (auth.collection.id, auth.id)
+        account = self._accounts.get(key)
+        if account is not None and account.record is not None and account.record.text("tokenKey") != auth.text("tokenKey"):
+            # The change that ends the older tokens is still on its way here.
+            self._revoke(account)
+            account = None
+        if account is None:
+            account = self._accounts[key] = Account(auth)
+        stream.account = account
+        self._account_streams.setdefault(account, {})[stream] = None
+
+    def _drop_account(self, stream: Stream) -> None:
+        account, stream.account = stream.account, self._guest
+        streams = self._account_streams.get(account)
+        if streams is None:
+            return
+        streams.pop(stream, None)
+        if not streams:
+            del self._account_streams[account]
+            if account.record is not None:
+                self._accounts.pop((account.record.collection.id, account.record.id), None)
+
+    def _revoke(self, account: Account) -> None:
+        """Make guests of all streams of an account; they keep their topics."""
+        for stream in tuple(self._account_streams.get(account, ())):
+            self._leave_groups(stream)
+            self._drop_account(stream)
+            self._join_groups(stream)
+
+    # -- changes ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Judge and deliver changes in commit order until cancelled."""
+        while True:
+            events = await self._bus.receive()
+            try:
+                await self._dispatch_all(events)
+            finally:
+                # The deletes of one commit share a snapshot, and a commit is never split between two receives.
+                for event in events:
+                    if isinstance(event, Change) and event.before is not None:
+                        event.before.close()
+            await self._flush()
+
+    async def _dispatch_all(self, events: Sequence[Event]) -> None:
+        turn_ends = time.monotonic() + _SLICE_S
+        for event in events:
+            if isinstance(event, CollectionChange):
+                self._collection_changed(event)
+            else:
+                await self._dispatch(event)
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + _SLICE_S
+
+    async def _dispatch(self, change: Change) -> None:
+        if change.action == "update":
+            self._account_changed(change)
+        addressees = list(self._addressees(change))
+        if addressees:
+            try:
+                self._deliver(await self._judge(change, addressees))
+            except Exception:
+                # A stream that may have missed a change must not go on as if it had not: its client reconnects.
+                _log.exception("a change could not be judged", extra={"collection": change.record.collection.name})
+                for addressee in addressees:
+                    for account in addressee.accounts:
+                        for stream in tuple(addressee.group.members.get(account, ())):
+                            stream.close("failed")
+        if change.action == "delete":
+            self._account_changed(change)
+
+    def _addressees(self, change: Change) -> Iterable[Addressee]:
+        """Look up the groups that a change concerns; streams that did not ask cost nothing."""
+        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
+        for topic in topics.record_topics(collection, change.record.id):
+            for group in self._topics.get(topic, {}).values():
+                yield Addressee(group, collection.view_rule, tuple(group.members))
+        for topic in topics.wildcard_topics(collection):
+            for group in self._topics.get(topic, {}).values():
+                yield Addressee(group, collection.list_rule, tuple(group.members))
+
+    async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
+        try:
+            with self._storage.budget():
+                return self._judge_now(change, addressees)
+        except BudgetExceededError:
+            return await asyncio.to_thread(self._judge_now, change, addressees)
+
+    def _judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
+        if change.before is not None:
+            return list(Judgement(change, change.before, self._rules, self._output).deliveries(addressees))
+        with self._storage.read() as reader:
+            return list(Judgement(change, reader, self._rules, self._output).deliveries(addressees))
+
+    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
+        dirty = self._dirty
+        for delivery in deliveries:
+            body = delivery.body
+            members = delivery.group.members
+            for account in delivery.accounts:
+                # Looked up again: judging may have run in a thread while streams left or lost their account.
+                # A copy, since a stream that overflows leaves the group.
+                for stream in tuple(members.get(account, ())):
+                    stream.push(body)
+                    dirty[stream] = None
+
+    async def _flush(self) -> None:
+        """Write what was pushed, one piece for each stream, in slices so that requests get their turn."""
+        turn_ends = time.monotonic() + _SLICE_S
+        while self._dirty:
+            stream, _ = self._dirty.popitem()
+            if not stream.flush():
+                self._wait_for_room(stream)
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + _SLICE_S
+        # The sockets are written when the loop comes around; what commits until then leaves in the next round.
+        await asyncio.sleep(0)
+
+    def _wait_for_room(self, stream: Stream) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+        self._waiting[stream] = None
+
+    def _retry(self) -> None:
+        for stream in tuple(self._waiting):
+            if stream.flush():
+                self._waiting.pop(stream, None)
+        if self._waiting:
+            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+
+    async def beat(self) -> None:
+        """Send heartbeats until cancelled, spread evenly so that streams do not wake all at once."""
+        while True:
+            started = time.monotonic()
+            streams = tuple(self._streams.values())
+            steps = 50
+            for step in range(steps):
+                for stream in streams[step::steps]:
+                    stream.beat()
+                await asyncio.sleep(self._heartbeat_s / steps)
+            await asyncio.sleep(max(0.0, started + self._heartbeat_s - time.monotonic()))
+
+    # -- accounts --------------------------------------------------------------
+
+    def _account_changed(self, change: Change) -> None:
+        """Take over the new values of an account, or its rights away. Copies realtimeUpdateClientsAuth."""
+        record = change.record
+        account = self._accounts.get((record.collection.id, record.id))
+        if account is None or account.record is None:
+            return
+        if change.action == "delete" or account.record.text("tokenKey") != record.text("tokenKey"):
+            self._revoke(account)
+        else:
+            account.record = record
+
+    def _collection_changed(self, event: CollectionChange) -> None:
+        """Take the rights of accounts away whose collection is gone or has a new token secret."""
+        before, after = event.before, event.after
+        is_revoked = after is None or (
+            before.auth is not None and after.auth is not None and before.auth.auth_token.secret != after.auth.auth_token.secret
+        )
+        for (collection_id, _), account in tuple(self._accounts.items()):
+            if collection_id != before.id or account.record is None:
+                continue
+            if is_revoked:
+                self._revoke(account)
+            elif after is not None:
+                account.record.collection = after

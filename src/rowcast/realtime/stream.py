@@ -1,0 +1,134 @@
+"""One realtime stream: its topics, its account, and the frames that wait for its socket.
+
+Owned by the event loop: nothing here is called from a thread, and nothing here
+awaits. `push` only queues; `flush` hands everything that is queued to the sink in
+one piece. A stream whose queue passes its budget is closed with a reason, never
+skipped silently.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from rowcast.realtime import frames
+from rowcast.realtime.topics import Subscription
+from rowcast.schema.record import Record
+
+CloseReason = Literal["gone", "slow", "stop", "failed"]
+"""Why a stream ended: the peer left, it read too slowly, the server stops, a change could not be judged."""
+
+_ID_ALPHABET = string.ascii_letters + string.digits
+
+
+def new_client_id() -> str:
+    """Return a client id: 40 random letters and digits."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(40))
+
+
+class Sink(Protocol):
+    """Where the frames of a stream go: a transport, or a task that awaits ASGI's `send`."""
+
+    def write(self, data: bytes) -> bool:
+        """Take `data` if the socket has room, else return False; the stream tries again later."""
+        ...
+
+    def pending(self) -> int:
+        """Return how many bytes were taken but have not left."""
+        ...
+
+    def close(self, *, abort: bool) -> None:
+        """End the response; `abort` drops what is still pending."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """Who a stream belongs to, shared by all its streams; `record` is None for guests.
+
+    The hub swaps `record` when the account changes, so that every stream has the
+    new values at once.
+    """
+
+    record: Record | None = None
+
+    @property
+    def is_superuser(self) -> bool:
+        """Whether rules do not apply."""
+        return self.record is not None and self.record.collection.name == "_superusers"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may wait for one stream before it is closed as slow."""
+
+    max_bytes: int = 4 * 1024 * 1024
+    max_frames: int = 10_000
+
+
+class Stream:
+    """A connected client. Attributes are changed by the hub only."""
+
+    __slots__ = (
+        "account", "address", "budget", "closed", "id", "id_line", "on_close", "opened_at",
+        "queue", "queued_bytes", "sent_frames", "sink", "subscriptions",
+    )  # fmt: skip
+
+    def __init__(self, sink: Sink, *, address: str, account: Account, budget: Budget) -> None:
+        self.id = new_client_id()
+        self.id_line = frames.id_line(self.id)
+        self.address = address
+        self.account = account
+        self.budget = budget
+        self.sink = sink
+        self.subscriptions: dict[str, Subscription] = {}
+        self.queue: list[bytes] = []
+        self.queued_bytes = 0
+        self.sent_frames = 0
+        self.opened_at = time.monotonic()
+        self.closed: CloseReason | None = None
+        self.on_close: Callable[[Stream], None] | None = None
+
+    def push(self, body: bytes) -> None:
+        """Queue one frame (without its id line); closes the stream when its budget is spent."""
+        if self.closed:
+            return
+        self.queue.append(body)
+        self.queued_bytes += len(body) + len(self.id_line)
+        if len(self.queue) > self.budget.max_frames or self.queued_bytes > self.budget.max_bytes:
+            self.close("slow")
+
+    def flush(self) -> bool:
+        """Hand the queue to the sink in one piece; return False if it has to wait."""
+        if not self.queue:
+            return True
+        if not self.sink.write(self.id_line + self.id_line.join(self.queue)):
+            if self.queued_bytes + self.sink.pending() > self.budget.max_bytes:
+                self.close("slow")
+            return self.closed is not None
+        self.sent_frames += len(self.queue)
+        self.queue = []
+        self.queued_bytes = 0
+        return True
+
+    def beat(self) -> None:
+        """Send a heartbeat if nothing waits: what waits will wake the peer as well."""
+        if not self.queue and not self.closed:
+            self.sink.write(frames.HEARTBEAT)
+
+    def close(self, reason: CloseReason) -> None:
+        """End the stream once; what is queued is dropped unless the server stops."""
+        if self.closed:
+            return
+        if reason == "stop":
+            self.flush()
+        self.closed = reason
+        self.queue = []
+        self.queued_bytes = 0
+        self.sink.close(abort=reason != "stop")
+        if self.on_close is not None:
+            self.on_close(self)

@@ -8,7 +8,7 @@ stops the streams. SQL uses positional `?` and the names of the tables in Pocket
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -58,6 +58,10 @@ class Transaction(Reader, Protocol):
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
         """Run a statement and return the number of rows that it changed."""
+        ...
+
+    def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
+        """Run a statement once for each set of parameters."""
         ...
 
     def before(self) -> Reader:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import Any, NoReturn, Self
 
 import apsw
 
+from rowcast.errors import RowcastError
 from rowcast.schema.record import Change
 from rowcast.sql import SQLITE, SQLValue
 from rowcast.storage import BudgetExceededError, Row, StorageError
@@ -200,15 +201,15 @@ class _Statements:
 
 
 class _Ended:
-    """Stands in for the cursor of a block that has ended."""
+    """Stands in for the cursor of a block that has ended, or that may not go on."""
 
-    __slots__ = ("_reason",)
+    __slots__ = ("_kind", "_reason")
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    def __init__(self, reason: str, kind: type[RowcastError] = StorageError) -> None:
+        self._reason, self._kind = reason, kind
 
     def execute(self, *_: object) -> NoReturn:
-        raise StorageError(self._reason)
+        raise self._kind(self._reason)
 
 
 _ENDED = _Ended("the block of this reader or transaction has ended")
@@ -330,6 +331,13 @@ class SQLiteTransaction(_Statements):
             raise self._failed(error) from error
         return connection.changes() if connection.total_changes() != total else 0
 
+    def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
+        """Run a statement once for each set of parameters."""
+        try:
+            self._cursor.executemany(sql, params).fetchall()
+        except RAISED as error:
+            raise self._failed(error) from error
+
     def before(self) -> SQLiteSnapshot:
         """Return a reader on the state before this transaction.
 
@@ -355,9 +363,11 @@ class SQLiteTransaction(_Statements):
 
     def _failed(self, error: Exception) -> Exception:
         meaning = translate(error)
-        if not self._connection.in_transaction and self._cursor is not _ENDED:
-            # SQLite has undone the transaction by itself (disk full, interrupted);
-            # whatever ran now would be committed at once.
+        if isinstance(meaning, BudgetExceededError):
+            # The statement may or may not have taken effect: nothing of this transaction may stay.
+            self._cursor = _Ended(str(meaning), BudgetExceededError)
+        elif not self._connection.in_transaction:
+            # SQLite has undone the transaction by itself (disk full); what ran now would be committed at once.
             self._cursor = _Ended(f"the transaction was undone: {meaning}")
         return meaning
 
@@ -422,7 +432,7 @@ class _Write(SQLiteTransaction):
                 except apsw.Error as error:
                     self._roll_back()
                     raise translate(error) from error
-                except StorageError:
+                except RowcastError:
                     self._roll_back()
                     raise
                 self._committed()

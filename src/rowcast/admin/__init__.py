@@ -1,0 +1,1 @@
+"""What superusers manage: collections, and the log of requests."""

@@ -1,0 +1,29 @@
+"""Servers for the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import Kind, Server, running, upsert_superuser
+
+
+@pytest.fixture(params=["rowcast", "reference"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of server that is here."""
+    name: Kind = request.param
+    if name == "reference" and not os.environ.get("ROWCAST_REFERENCE"):
+        pytest.skip("ROWCAST_REFERENCE does not name a PocketBase binary")
+    return name
+
+
+@pytest.fixture
+def server(kind: Kind, tmp_path: Path) -> Iterator[Server]:
+    """A server on a new data directory with one superuser."""
+    data_dir = tmp_path / "pb_data"
+    upsert_superuser(kind, data_dir)
+    with running(kind, data_dir) as started:
+        yield started

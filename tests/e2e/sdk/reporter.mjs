@@ -1,0 +1,27 @@
+// Reports each test as one line of JSON: {name, outcome: "pass" | "fail" | "skip", text}.
+
+import { inspect } from "node:util";
+
+export default async function* (events) {
+    for await (const { type, data } of events) {
+        if (type !== "test:pass" && type !== "test:fail") {
+            continue;
+        }
+        if (data.details?.type === "suite") {
+            continue;
+        }
+        const { name, skip } = data;
+        if (skip !== undefined) {
+            yield line(name, "skip", typeof skip === "string" ? skip : "skipped");
+        } else if (type === "test:pass") {
+            yield line(name, "pass", "");
+        } else {
+            const error = data.details.error;
+            yield line(name, "fail", inspect(error.cause ?? error, { depth: 6 }));
+        }
+    }
+}
+
+function line(name, outcome, text) {
+    return JSON.stringify({ name, outcome, text }) + "\n";
+}

@@ -1,0 +1,123 @@
+"""Starts a real server process on a data directory of its own and waits until it answers.
+
+Knows two kinds of servers: `rowcast` from this environment and, where the
+environment variable ROWCAST_REFERENCE names a PocketBase binary, the reference.
+Tests that hold for both show that the test itself is right.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["rowcast", "reference"]
+
+SUPERUSER = ("root@example.com", "Password1234")
+
+_READY_WITHIN_S = 30.0
+_STOPPED_WITHIN_S = 10.0
+
+
+class ServerError(Exception):
+    """The server did not start or stop as it should; the message holds what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers."""
+
+    kind: Kind
+    url: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def output(self) -> str:
+        """Return what it has printed so far."""
+        return self.log.read_text(errors="replace")
+
+
+def command(kind: Kind) -> list[str]:
+    """Return the command of a kind of server. Raises KeyError if there is no reference."""
+    if kind == "reference":
+        return [os.environ["ROWCAST_REFERENCE"]]
+    return [str(Path(sys.executable).parent / "rowcast")]
+
+
+def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPERUSER) -> None:
+    """Create a superuser by the command line. Raises ServerError if that fails."""
+    run = subprocess.run(
+        [*command(kind), "superuser", "upsert", *account, "--dir", str(data_dir)],
+        cwd=data_dir.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=_READY_WITHIN_S,
+        check=False,
+    )
+    if run.returncode:
+        raise ServerError(f"superuser upsert ended with {run.returncode}:\n{run.stdout.decode(errors='replace')}")
+
+
+@contextmanager
+def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a server on `data_dir` until the block ends. Raises ServerError if it does not answer in time."""
+    port = _free_port()
+    log = data_dir.parent / f"{data_dir.name}.{port}.log"
+    options = ["--dev=false", *options] if kind == "reference" else options
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [*command(kind), "serve", "--dir", str(data_dir), "--http", f"127.0.0.1:{port}", *options],
+            cwd=data_dir.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(kind, f"http://127.0.0.1:{port}", data_dir, process, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        stop(server)
+
+
+def stop(server: Server, by: signal.Signals = signal.SIGTERM) -> int:
+    """End a server and return its exit status. Raises ServerError if it had to be killed."""
+    if server.process.poll() is None:
+        server.process.send_signal(by)
+    try:
+        return server.process.wait(_STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+        raise ServerError(f"the server did not stop within {_STOPPED_WITHIN_S:g} s:\n{server.output()}") from None
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise ServerError(f"the server ended with {server.process.returncode}:\n{server.output()}")
+        try:
+            with urllib.request.urlopen(f"{server.url}/api/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.02)
+    raise ServerError(f"the server did not answer within {_READY_WITHIN_S:g} s:\n{server.output()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -117,9 +117,11 @@ class Checkpointer:
         connection = connect(self._path, writable=True)
         connection.set_wal_hook(self._restarted)
         try:
-            while self._wake.wait() and not self._is_closed:
+            while not self._is_closed:
+                self._wake.wait()
                 try:
-                    self._due_pages = CHECKPOINT_PAGES + self._checkpoint(connection)
+                    if not self._is_closed:
+                        self._due_pages = CHECKPOINT_PAGES + self._checkpoint(connection)
                 except apsw.Error as error:
                     logger.warning("checkpoint failed: %s", error)
                 self._wake.clear()

@@ -1,0 +1,200 @@
+"""The tables, indexes and views that belong to collections.
+
+Owns the statements that bring a table from one state of its collection to the
+next, with the data kept: fields are told apart by their ids, so a renamed field
+keeps its column. The statements and their order are the reference's
+(core/collection_record_table_sync.go, view.go), so that `sqlite_schema` holds the
+same texts. Validates nothing; runs inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rowcast import encoding
+from rowcast.errors import ErrorData, FieldError, InvalidFieldsError
+from rowcast.schema.collection import Collection
+from rowcast.schema.fields import Field
+from rowcast.schema.generate import random_text
+from rowcast.schema.indexes import parse_index
+from rowcast.schema.sqltext import quoted, resolve_brackets
+from rowcast.storage import Reader, Row, StorageError, Transaction
+from rowcast.storage.catalog_rows import fields_json
+
+_INVALID_INDEX = FieldError("validation_invalid_index_expression", "Invalid CREATE INDEX expression.")
+
+
+def create_table(transaction: Transaction, collection: Collection) -> None:
+    """Create the table of a collection and its indexes. Raises InvalidFieldsError for an index that SQLite refuses."""
+    columns = sorted({field.name: field.column_type for field in collection.fields}.items())
+    declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
+    transaction.run(f"CREATE TABLE {quoted(collection.name)} ({declared})")
+    _create_indexes(transaction, collection)
+
+
+def sync_table(transaction: Transaction, old: Collection | None, new: Collection) -> None:
+    """Bring the table of `old` to the state of `new`, or create it where there is none.
+
+    Raises InvalidFieldsError for an index that SQLite refuses, StorageError for a
+    change that a view forbids. Copies core/collection_record_table_sync.go.
+    """
+    if old is None or not has_table(transaction, old.name):
+        create_table(transaction, new)
+        return
+    is_renamed = old.name.lower() != new.name.lower()
+    is_reindexed = is_renamed or old.indexes != new.indexes or _text(old.fields) != _text(new.fields)
+    if is_reindexed:
+        _drop_indexes(transaction, old)
+    if is_renamed:
+        transaction.run(f"ALTER TABLE {quoted(old.name)} RENAME TO {quoted(new.name)}")
+    _sync_columns(transaction, old, new)
+    _convert_values(transaction, old, new)
+    if is_reindexed:
+        _create_indexes(transaction, new)
+
+
+def drop_table(transaction: Transaction, name: str) -> None:
+    """Drop a table with its rows and indexes; none is no error."""
+    transaction.run(f"DROP TABLE IF EXISTS {quoted(name)}")
+
+
+def has_table(reader: Reader, name: str) -> bool:
+    """Whether there is a table or view of this name, in any letter case."""
+    sql = "SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?) LIMIT 1"
+    return reader.value(sql, (name,)) is not None
+
+
+def index_owner(reader: Reader, index: str, *besides: str) -> str:
+    """Return the name of the table that has an index of this name, looking at no table of `besides`; "" for none."""
+    others = " AND lower(tbl_name) <> lower(?)" * len(besides)
+    sql = f"SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND lower(name) = lower(?){others} LIMIT 1"
+    return str(reader.value(sql, (index, *besides)) or "")
+
+
+def create_view(transaction: Transaction, name: str, query: str) -> list[tuple[str, str]]:
+    """Create a view, replacing one of the same name, and return its columns as (name, SQL type).
+
+    The query must have been found to stay inside of parentheses (see
+    `schema.sqltext.stays_inside`). Raises StorageError, also for what SQLite sees only when
+    the view is read: missing tables and columns.
+    """
+    drop_view(transaction, name)
+    transaction.run(f"CREATE VIEW {quoted(name)} AS SELECT * FROM ({resolve_brackets(query)})")
+    rows: Sequence[Row] = transaction.rows("SELECT name, type FROM pragma_table_info(?)", (name,))
+    if not rows:
+        raise StorageError(f"empty table info probably due to invalid or missing table {name}")
+    return [(str(column), str(kind)) for column, kind in rows]
+
+
+def drop_view(transaction: Transaction, name: str) -> None:
+    """Drop a view; none is no error."""
+    transaction.run(f"DROP VIEW IF EXISTS {quoted(name)}")
+
+
+def _text(fields: Sequence[Field]) -> bytes:
+    return encoding.encode(fields_json(fields))
+
+
+def _sync_columns(transaction: Transaction, old: Collection, new: Collection) -> None:
+    """Drop, add and rename columns. Names pass through temporary ones, so that two fields can swap theirs."""
+    table = quoted(new.name)
+    before = {field.id: field for field in old.fields}
+    kept = {field.id for field in new.fields}
+    for field in old.fields:
+        if field.id not in kept:
+            _alter(transaction, f"ALTER TABLE {table} DROP COLUMN {quoted(field.name)}", f"drop column {field.name}")
+    renamed: list[tuple[str, str]] = []
+    for field in new.fields:
+        origin = before.get(field.id)
+        temporary = field.name + random_text(5)
+        if origin is None:
+            column = f"{quoted(temporary)} {field.column_type}"
+            _alter(transaction, f"ALTER TABLE {table} ADD {column}", f"add column {field.name}")
+        elif origin.name != field.name:
+            _rename_column(transaction, new.name, origin.name, temporary)
+        else:
+            continue
+        renamed.append((temporary, field.name))
+    for temporary, name in renamed:
+        _rename_column(transaction, new.name, temporary, name)
+
+
+def _alter(transaction: Transaction, sql: str, what: str) -> None:
+    try:
+        transaction.run(sql)
+    except StorageError as error:
+        raise StorageError(f"failed to {what} - {error.engine_text}") from error
+
+
+def _rename_column(transaction: Transaction, table: str, old: str, new: str) -> None:
+    sql = f"ALTER TABLE {quoted(table)} RENAME COLUMN {quoted(old)} TO {quoted(new)}"
+    _alter(transaction, sql, f"rename column {old}")
+
+
+def _convert_values(transaction: Transaction, old: Collection, new: Collection) -> None:
+    """Turn texts into lists and lists into texts where a field changed from single to multiple or back."""
+    before = {field.id: field for field in old.fields}
+    for field in new.fields:
+        origin = before.get(field.id)
+        if field.is_multiple != (origin is not None and origin.is_multiple):
+            _convert_column(transaction, new.name, field)
+
+
+def _convert_column(transaction: Transaction, table: str, field: Field) -> None:
+    # A column that a view reads can't be replaced: the views step aside.
+    views = transaction.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND sql IS NOT NULL")
+    for name, _ in views:
+        drop_view(transaction, str(name))
+    temporary = f"_{field.name}{random_text(5)}"
+    _rename_column(transaction, table, field.name, temporary)
+    column = f"{quoted(field.name)} {field.column_type}"
+    _alter(transaction, f"ALTER TABLE {quoted(table)} ADD {column}", f"add column {field.name}")
+    values = _as_list(quoted(temporary)) if field.is_multiple else _as_last(quoted(temporary))
+    transaction.run(f"UPDATE {quoted(table)} SET {quoted(field.name)} = {values}")
+    _alter(
+        transaction, f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(temporary)}", f"drop column {temporary}"
+    )
+    for _, sql in views:
+        transaction.run(str(sql))
+
+
+def _as_list(column: str) -> str:
+    return (
+        f"CASE WHEN COALESCE({column}, '') = '' THEN '[]'"
+        f" WHEN json_valid({column}) AND json_type({column}) = 'array' THEN {column}"
+        f" ELSE json_array({column}) END"
+    )
+
+
+def _as_last(column: str) -> str:
+    return (
+        f"CASE WHEN COALESCE({column}, '[]') = '[]' THEN ''"
+        f" WHEN json_valid({column}) AND json_type({column}) = 'array'"
+        f" THEN COALESCE(json_extract({column}, '$[#-1]'), '') ELSE {column} END"
+    )
+
+
+def _drop_indexes(transaction: Transaction, collection: Collection) -> None:
+    for text in collection.indexes:
+        index = parse_index(text)
+        if not index.name:
+            raise StorageError(f"failed to dop index - missing index name: {text}")
+        transaction.run(f"DROP INDEX IF EXISTS {quoted(index.name)}")
+
+
+def _create_indexes(transaction: Transaction, collection: Collection) -> None:
+    errors = ErrorData()
+    for at, text in enumerate(collection.indexes):
+        index = parse_index(text).on(collection.name)
+        if not index.is_valid:
+            errors[str(at)] = _INVALID_INDEX
+            continue
+        try:
+            # A failed statement must not end the transaction: all indexes are tried.
+            with transaction.savepoint():
+                transaction.run(index.to_sql())
+        except StorageError as error:
+            reason = f"Failed to create index {index.name} - {error.engine_text}."
+            errors[str(at)] = FieldError("validation_invalid_index_expression", reason)
+    if errors:
+        raise InvalidFieldsError(data=ErrorData(indexes=errors))

@@ -1,0 +1,648 @@
+"""The SQLite driver: consistency, order, budgets, nesting, other processes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import apsw
+import pytest
+
+from rowcast.schema.collection import Collection
+from rowcast.schema.record import Change, Record
+from rowcast.storage import BudgetExceededError, Reader, Snapshot, Storage, StorageError, UniqueError
+from rowcast.storage.sqlite import SQLiteSnapshot, SQLiteStorage, inspect
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data.db"
+
+
+@pytest.fixture
+def storage(file: Path) -> Iterator[SQLiteStorage]:
+    storage = SQLiteStorage(file, create=True)
+    with storage.write() as tx:
+        tx.run("CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, a TEXT, b TEXT)")
+        tx.run("CREATE UNIQUE INDEX ab ON t (a, b) WHERE a != ''")
+    yield storage
+    storage.close()
+
+
+def change(id: str, before: object = None) -> Change:
+    return Change("create", Record(Collection(id="c", name="t"), {"id": id}), before=before)
+
+
+def insert(storage: SQLiteStorage, *ids: str) -> None:
+    with storage.write() as tx:
+        for id in ids:
+            tx.run("INSERT INTO t (id, a) VALUES (?, '')", (id,))
+
+
+def ids(storage: SQLiteStorage) -> list[object]:
+    with storage.read() as reader:
+        return [row[0] for row in reader.rows("SELECT id FROM t ORDER BY id")]
+
+
+def in_thread(call: object) -> object:
+    """Run `call` in a new thread; return its result or raise what it raised."""
+    results: Queue[object] = Queue()
+
+    def run() -> None:
+        try:
+            results.put(call())  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - raised again by the caller
+            results.put(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    result = results.get()
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def test_driver_fits_the_protocols(storage: SQLiteStorage) -> None:
+    typed: Storage = storage
+    with typed.write() as tx, typed.read() as reader:
+        snapshot: Reader = tx.before()
+        assert snapshot.rows("SELECT 1") == reader.rows("SELECT 1") == [(1,)]
+
+
+class TestReading:
+    def test_rows_row_and_value(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x", "y")
+        with storage.read() as reader:
+            assert reader.rows("SELECT id, a, b FROM t ORDER BY id") == [("x", "", None), ("y", "", None)]
+            assert reader.row("SELECT id FROM t ORDER BY id DESC") == ("y",)
+            assert reader.row("SELECT id FROM t WHERE id = ?", ("z",)) is None
+            assert reader.value("SELECT count(*) FROM t") == 2
+            assert reader.value("SELECT id FROM t WHERE 0") is None
+
+    def test_a_block_sees_one_state(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x")
+        with storage.read() as reader:
+            assert reader.value("SELECT count(*) FROM t") == 1
+            in_thread(lambda: insert(storage, "y"))
+            assert reader.value("SELECT count(*) FROM t") == 1
+        assert ids(storage) == ["x", "y"]
+
+    def test_blocks_nest_and_do_not_share_their_state(self, storage: SQLiteStorage) -> None:
+        with storage.read() as outer:
+            assert outer.value("SELECT count(*) FROM t") == 0
+            insert(storage, "x")
+            with storage.read() as inner:
+                assert inner.value("SELECT count(*) FROM t") == 1
+            assert outer.value("SELECT count(*) FROM t") == 0
+
+    def test_a_reader_can_not_write(self, storage: SQLiteStorage) -> None:
+        with storage.read() as reader, pytest.raises(StorageError, match="can't be written"):
+            reader.rows("DELETE FROM t")
+
+    def test_a_reader_ends_with_its_block(self, storage: SQLiteStorage) -> None:
+        with storage.read() as reader:
+            pass
+        with pytest.raises(StorageError, match="has ended"):
+            reader.rows("SELECT 1")
+
+    def test_a_row_that_was_not_read_to_the_end_holds_nothing_back(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x", "y")
+        with storage.read() as reader:
+            reader.row("SELECT id FROM t")
+        with storage.write() as tx:
+            tx.row("SELECT id FROM t")
+            tx.run("DROP TABLE t")
+        storage.checkpoint()
+
+    def test_schema_changes_reach_readers_that_are_open(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x")
+        query = "SELECT * FROM t"
+        with storage.read() as reader:
+            assert reader.rows(query) == [("x", "", None)]
+        with storage.write() as tx:
+            tx.run("ALTER TABLE t ADD COLUMN c TEXT DEFAULT 'new'")
+        with storage.read() as reader:
+            assert reader.rows(query) == [("x", "", None, "new")]
+
+    def test_many_threads_read_while_one_writes(self, storage: SQLiteStorage) -> None:
+        stop, wrong = threading.Event(), []
+
+        def read() -> None:
+            while not stop.is_set():
+                with storage.read() as reader:
+                    pair = reader.value("SELECT count(*) FROM t"), len(reader.rows("SELECT id FROM t"))
+                if pair[0] != pair[1] or pair[1] % 2:
+                    wrong.append(pair)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for i in range(100):
+            insert(storage, f"{i}a", f"{i}b")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+
+class TestWriting:
+    def test_commits_at_the_end_of_the_block(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            assert tx.run("INSERT INTO t (id) VALUES ('x'), ('y')") == 2
+            assert tx.run("UPDATE t SET b = 'b'") == 2
+            assert tx.run("UPDATE t SET b = 'b' WHERE id = 'none'") == 0
+            assert tx.run("CREATE TABLE u (id)") == 0
+            assert tx.rows("SELECT id FROM t") == [("x",), ("y",)]
+            assert ids(storage) == []
+        assert ids(storage) == ["x", "y"]
+
+    def test_rolls_back_when_the_block_raises(self, storage: SQLiteStorage) -> None:
+        with pytest.raises(ZeroDivisionError), storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('x')")
+            raise ZeroDivisionError
+        assert ids(storage) == []
+        insert(storage, "y")
+
+    def test_a_transaction_ends_with_its_block(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            pass
+        with pytest.raises(StorageError, match="has ended"):
+            tx.run("DELETE FROM t")
+
+    def test_threads_take_turns(self, storage: SQLiteStorage) -> None:
+        insert(storage, "counter")
+
+        def count() -> None:
+            for _ in range(50):
+                with storage.write() as tx:
+                    value = tx.value("SELECT coalesce(b, 0) FROM t")
+                    tx.run("UPDATE t SET b = ?", (int(str(value)) + 1,))
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with storage.read() as reader:
+            assert reader.value("SELECT b FROM t") == "200"
+
+    def test_a_thread_waits_for_its_turn_only_so_long(
+        self, storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rowcast.storage.sqlite.WRITER_TIMEOUT_S", 0.01)
+        with storage.write(), pytest.raises(StorageError, match="no turn to write"):
+            in_thread(lambda: insert(storage, "x"))
+
+
+class TestNesting:
+    def test_an_inner_write_is_part_of_the_outer_one(self, storage: SQLiteStorage) -> None:
+        with storage.write() as outer:
+            with storage.write() as inner:
+                assert inner is outer
+                inner.run("INSERT INTO t (id) VALUES ('x')")
+            assert ids(storage) == []
+        assert ids(storage) == ["x"]
+
+    def test_an_inner_write_that_raises_is_undone_alone(self, storage: SQLiteStorage) -> None:
+        calls: list[str] = []
+        published: list[list[str]] = []
+        storage.publish = lambda changes: published.append([c.record.id for c in changes])
+        with storage.write() as outer:
+            outer.run("INSERT INTO t (id) VALUES ('x')")
+            outer.changes.append(change("x"))
+            outer.on_commit(lambda: calls.append("outer committed"))
+            outer.on_rollback(lambda: calls.append("outer undone"))
+            with pytest.raises(ZeroDivisionError), storage.write() as inner:
+                inner.run("INSERT INTO t (id) VALUES ('y')")
+                inner.changes.append(change("y"))
+                inner.on_commit(lambda: calls.append("inner committed"))
+                inner.on_rollback(lambda: calls.append("inner undone"))
+                raise ZeroDivisionError
+            assert calls == ["inner undone"]
+        assert ids(storage) == ["x"]
+        assert calls == ["inner undone", "outer committed"]
+        assert published == [["x"]]
+
+    def test_savepoints_in_savepoints(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            with tx.savepoint():
+                tx.run("INSERT INTO t (id) VALUES ('a')")
+                with pytest.raises(ZeroDivisionError), tx.savepoint():
+                    tx.run("INSERT INTO t (id) VALUES ('b')")
+                    with tx.savepoint():
+                        tx.run("INSERT INTO t (id) VALUES ('c')")
+                    raise ZeroDivisionError
+            tx.run("INSERT INTO t (id) VALUES ('d')")
+        assert ids(storage) == ["a", "d"]
+
+    def test_a_failed_statement_in_a_savepoint_leaves_the_transaction_usable(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('a')")
+            with pytest.raises(UniqueError), tx.savepoint():
+                tx.run("INSERT INTO t (id) VALUES ('a')")
+            tx.run("INSERT INTO t (id) VALUES ('b')")
+        assert ids(storage) == ["a", "b"]
+
+    def test_the_outer_rollback_undoes_released_savepoints(self, storage: SQLiteStorage) -> None:
+        calls: list[str] = []
+        with pytest.raises(ZeroDivisionError), storage.write() as tx:
+            tx.on_rollback(lambda: calls.append("first"))
+            with tx.savepoint():
+                tx.run("INSERT INTO t (id) VALUES ('a')")
+                tx.on_rollback(lambda: calls.append("second"))
+            raise ZeroDivisionError
+        assert ids(storage) == []
+        assert calls == ["second", "first"]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("sql", "table", "columns"),
+        [
+            ("INSERT INTO t (id, a, b) VALUES ('x', 'n', 'n')", "t", ("id",)),
+            ("INSERT INTO t (id, a, b) VALUES ('n', 'a', 'b')", "t", ("a", "b")),
+            ("INSERT INTO lowered (x) VALUES ('A')", "", ()),
+        ],
+    )
+    def test_unique_errors_name_table_and_columns(
+        self, storage: SQLiteStorage, sql: str, table: str, columns: tuple[str, ...]
+    ) -> None:
+        with storage.write() as tx:
+            tx.run("INSERT INTO t (id, a, b) VALUES ('x', 'a', 'b')")
+            tx.run("CREATE TABLE lowered (x)")
+            tx.run("CREATE UNIQUE INDEX lowered_x ON lowered (lower(x))")
+            tx.run("INSERT INTO lowered (x) VALUES ('a')")
+            with pytest.raises(UniqueError) as raised:
+                tx.run(sql)
+        assert (raised.value.table, raised.value.columns) == (table, columns)
+
+    @pytest.mark.parametrize(
+        ("sql", "params", "text"),
+        [
+            ("SELECT * FROM missing", (), "no such table: missing"),
+            ("SELEC", (), "syntax error"),
+            ("INSERT INTO t (id) VALUES (NULL)", (), "NOT NULL constraint failed: t.id"),
+            ("SELECT ?", (2**70,), "can't be stored"),
+            ("SELECT ?", ("\ud800",), "can't be stored"),
+            ("SELECT ?", (), "Incorrect number of bindings"),
+        ],
+    )
+    def test_other_failures_are_storage_errors(
+        self, storage: SQLiteStorage, sql: str, params: tuple[object, ...], text: str
+    ) -> None:
+        for kind in ("rows", "row", "value", "run"):
+            with storage.write() as tx, pytest.raises(StorageError, match=text) as raised:
+                getattr(tx, kind)(sql, params)
+            assert not isinstance(raised.value, UniqueError)
+
+    def test_a_transaction_that_sqlite_has_undone_refuses_to_go_on(self, storage: SQLiteStorage) -> None:
+        with pytest.raises(StorageError, match="was undone: the disk is full"), storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('lost')")
+            tx.value("PRAGMA max_page_count = 1")
+            with pytest.raises(StorageError, match="the disk is full"), tx.savepoint():
+                tx.run("INSERT INTO t (id, a) VALUES ('big', hex(zeroblob(100000)))")
+            # Would be committed by itself if the driver let it through.
+            tx.run("INSERT INTO t (id) VALUES ('alone')")
+        assert ids(storage) == []
+        with storage.write() as tx:
+            tx.value("PRAGMA max_page_count = 1000000")
+        insert(storage, "x")
+        assert ids(storage) == ["x"]
+
+    def test_a_closed_storage_says_so(self, storage: SQLiteStorage) -> None:
+        storage.close()
+        storage.close()
+        with pytest.raises(StorageError, match="closed"), storage.read():
+            pass
+        with pytest.raises(StorageError, match="closed"), storage.write():
+            pass
+
+    def test_a_reader_that_is_open_while_the_storage_is_closed_goes_on(self, storage: SQLiteStorage) -> None:
+        with storage.read() as reader:
+            storage.close()
+            assert reader.value("SELECT count(*) FROM t") == 0
+
+
+class TestAfterCommit:
+    def test_calls_and_changes_follow_each_commit_in_order(self, storage: SQLiteStorage) -> None:
+        log: list[object] = []
+        storage.publish = lambda changes: log.append([c.record.id for c in changes])
+        for id in ("x", "y"):
+            with storage.write() as tx:
+                tx.changes.append(change(id))
+                tx.on_commit(lambda: log.append("first"))
+                tx.on_commit(lambda: log.append("second"))
+        assert log == ["first", "second", ["x"], "first", "second", ["y"]]
+
+    def test_changes_of_many_threads_are_published_in_the_order_of_their_commits(self, storage: SQLiteStorage) -> None:
+        published: list[str] = []
+        storage.publish = lambda changes: published.extend(c.record.id for c in changes)
+
+        def write(name: str) -> None:
+            for i in range(50):
+                with storage.write() as tx:
+                    tx.run("INSERT INTO t (id) VALUES (?)", (f"{name}{i}",))
+                    tx.changes.append(change(f"{name}{i}"))
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with storage.read() as reader:
+            assert published == [row[0] for row in reader.rows("SELECT id FROM t ORDER BY rowid")]
+
+    def test_a_commit_without_changes_or_a_rollback_publishes_nothing(self, storage: SQLiteStorage) -> None:
+        published: list[object] = []
+        storage.publish = published.append
+        insert(storage, "x")
+        with pytest.raises(ZeroDivisionError), storage.write() as tx:
+            tx.changes.append(change("x"))
+            tx.on_commit(lambda: published.append("committed"))
+            raise ZeroDivisionError
+        assert published == []
+
+    def test_what_follows_a_commit_may_fail_and_changes_nothing(
+        self, storage: SQLiteStorage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log: list[str] = []
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        def publish(_: list[Change]) -> None:
+            log.append("published")
+            fail()
+
+        storage.publish = publish
+        with caplog.at_level(logging.ERROR), storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('x')")
+            tx.changes.append(change("x"))
+            tx.on_commit(fail)
+            tx.on_commit(lambda: log.append("committed"))
+        assert ids(storage) == ["x"]
+        assert log == ["committed", "published"]
+        assert len(caplog.records) == 2
+
+    def test_the_next_writer_waits_until_the_changes_are_published(self, storage: SQLiteStorage) -> None:
+        def publish(_: list[Change]) -> None:
+            with pytest.raises(BudgetExceededError):
+                in_thread(write_under_budget)
+
+        def write_under_budget() -> None:
+            with storage.budget(), storage.write():
+                pass
+
+        storage.publish = publish
+        with storage.write() as tx:
+            tx.changes.append(change("x"))
+        write_under_budget()
+
+
+class TestBefore:
+    def test_shows_the_state_before_the_transaction_until_it_is_closed(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x", "y")
+        kept: list[SQLiteSnapshot] = []
+        storage.publish = lambda changes: kept.extend(c.before for c in changes)  # type: ignore[misc]
+        with storage.write() as tx:
+            tx.run("DELETE FROM t WHERE id = 'x'")
+            snapshot = tx.before()
+            assert tx.before() is snapshot
+            tx.changes.append(change("x", before=snapshot))
+            tx.run("DELETE FROM t")
+            assert snapshot.rows("SELECT id FROM t") == [("x",), ("y",)]
+        insert(storage, "z")
+        assert kept == [snapshot]
+        typed: Snapshot = kept[0]
+        assert typed.value("SELECT count(*) FROM t") == 2
+        assert in_thread(lambda: typed.value("SELECT count(*) FROM t")) == 2
+        typed.close()
+        typed.close()
+        with pytest.raises(StorageError, match="has ended"):
+            typed.rows("SELECT 1")
+        assert ids(storage) == ["z"]
+
+    def test_closes_itself_where_no_change_refers_to_it(self, storage: SQLiteStorage) -> None:
+        storage.publish = lambda changes: None
+        with storage.write() as tx:
+            snapshot = tx.before()
+            tx.changes.append(change("x"))
+        with pytest.raises(StorageError, match="has ended"):
+            snapshot.rows("SELECT 1")
+
+    def test_closes_itself_when_the_transaction_is_undone(self, storage: SQLiteStorage) -> None:
+        storage.publish = lambda changes: None
+        with pytest.raises(ZeroDivisionError), storage.write() as tx:
+            snapshot = tx.before()
+            tx.changes.append(change("x", before=snapshot))
+            raise ZeroDivisionError
+        with pytest.raises(StorageError, match="has ended"):
+            snapshot.rows("SELECT 1")
+
+    def test_only_so_many_may_be_open(self, storage: SQLiteStorage) -> None:
+        kept: list[Change] = []
+        storage.publish = kept.extend
+        for i in range(64):
+            with storage.write() as tx:
+                tx.changes.append(change(str(i), before=tx.before()))
+        with storage.write() as tx, pytest.raises(StorageError, match="too many"):
+            tx.before()
+        assert isinstance(kept[0].before, SQLiteSnapshot)
+        kept[0].before.close()
+        with storage.write() as tx:
+            tx.before()
+
+    def test_follows_the_budget_of_whoever_reads(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            snapshot = tx.before()
+            with pytest.raises(BudgetExceededError), storage.budget():
+                snapshot.rows(ENDLESS)
+            assert snapshot.value("SELECT count(*) FROM t") == 0
+        assert ids(storage) == []
+
+
+class TestBudget:
+    def test_stops_a_long_statement(self, storage: SQLiteStorage) -> None:
+        started = time.thread_time()
+        with pytest.raises(BudgetExceededError), storage.budget(), storage.read() as reader:
+            reader.rows(ENDLESS)
+        assert time.thread_time() - started < 0.1
+
+    def test_stops_many_short_statements(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x")
+        with pytest.raises(BudgetExceededError), storage.budget(), storage.read() as reader:
+            while True:
+                reader.rows("SELECT id FROM t WHERE id = ?", ("x",))
+
+    def test_undoes_a_write_that_takes_too_long(self, storage: SQLiteStorage) -> None:
+        calls: list[str] = []
+        with pytest.raises(BudgetExceededError), storage.budget(), storage.write() as tx:
+            tx.on_rollback(lambda: calls.append("undone"))
+            tx.run("INSERT INTO t (id) VALUES ('x')")
+            tx.run(f"INSERT INTO t (id) {ENDLESS}")
+        assert calls == ["undone"]
+        assert ids(storage) == []
+
+    def test_never_stops_a_commit(self, storage: SQLiteStorage) -> None:
+        spent, done = SQLiteStorage(storage.path, budget_s=0), []
+        for i in range(600):
+            try:
+                with spent.budget(), spent.write() as tx:
+                    tx.run("INSERT INTO t (id) VALUES (?)", (str(i),))
+                    tx.on_commit(lambda: done.append(str(i)))  # noqa: B023 - runs in the same round
+            except BudgetExceededError:
+                assert str(i) not in done
+        spent.close()
+        assert 0 < len(done) < 600
+        assert ids(storage) == sorted(done)
+
+    def test_a_write_over_its_budget_is_undone_even_if_nobody_listens(self, storage: SQLiteStorage) -> None:
+        with pytest.raises(BudgetExceededError), storage.budget(), storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('x')")
+            with pytest.raises(BudgetExceededError), tx.savepoint():
+                tx.rows(ENDLESS)
+            with pytest.raises(BudgetExceededError):
+                tx.rows("SELECT 1")
+        assert ids(storage) == []
+
+    def test_is_over_with_its_block(self, storage: SQLiteStorage) -> None:
+        with storage.budget(), storage.budget(), storage.read() as reader:
+            reader.rows("SELECT 1")
+        with storage.read() as reader:
+            assert reader.value(LONG) == 300_000
+        with storage.write() as tx:
+            assert tx.value(LONG) == 300_000
+
+    def test_an_inner_budget_does_not_end_the_outer_one(self, storage: SQLiteStorage) -> None:
+        with storage.budget():
+            with storage.budget():
+                pass
+            with pytest.raises(BudgetExceededError), storage.read() as reader:
+                reader.rows(ENDLESS)
+
+    def test_does_not_bind_other_threads(self, storage: SQLiteStorage) -> None:
+        def read() -> object:
+            with storage.read() as reader:
+                return reader.value(LONG)
+
+        with storage.budget():
+            assert in_thread(read) == 300_000
+
+    def test_does_not_wait_for_another_writer(self, storage: SQLiteStorage) -> None:
+        def write() -> None:
+            with storage.budget(), storage.write():
+                pass
+
+        with storage.write(), pytest.raises(BudgetExceededError, match="another thread"):
+            in_thread(write)
+        in_thread(write)
+
+
+class TestOtherProcesses:
+    """A second connection stands for another process: SQLite's locks treat both alike."""
+
+    def test_under_budget_a_lock_is_not_waited_for(self, storage: SQLiteStorage, file: Path) -> None:
+        other = apsw.Connection(str(file))
+        other.execute("BEGIN IMMEDIATE")
+        started = time.perf_counter()
+        with pytest.raises(BudgetExceededError, match="another process"), storage.budget(), storage.write():
+            pass
+        assert time.perf_counter() - started < 1
+        other.execute("ROLLBACK")
+        with storage.budget(), storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('x')")
+        other.close()
+
+    def test_without_budget_it_is(self, storage: SQLiteStorage, file: Path) -> None:
+        other = apsw.Connection(str(file))
+        with storage.budget(), storage.write():
+            pass  # leaves the writer without a timeout
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=insert, args=(storage, "x"))
+        waiting.start()
+        other.execute("INSERT INTO t (id) VALUES ('other')")
+        other.execute("COMMIT")
+        waiting.join()
+        other.close()
+        assert ids(storage) == ["other", "x"]
+
+    def test_a_lock_that_stays_is_reported(
+        self, storage: SQLiteStorage, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rowcast.storage.sqlite.BUSY_TIMEOUT_MS", 1)
+        other = apsw.Connection(str(file))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked by another process"), storage.write():
+            pass
+        other.close()
+        insert(storage, "x")
+
+
+class TestLog:
+    def test_is_moved_into_the_database_by_itself_and_stays_small(self, storage: SQLiteStorage, file: Path) -> None:
+        log = file.with_name("data.db-wal")
+        biggest = 0
+        for i in range(40):
+            with storage.write() as tx:
+                tx.run("INSERT INTO t (id, a) VALUES (?, hex(randomblob(400000)))", (str(i),))
+            biggest = max(biggest, log.stat().st_size)
+        storage.close()
+        assert not log.exists()
+        assert biggest < 30_000_000
+        with SQLiteStorage(file).read() as reader:
+            assert reader.value("SELECT count(*) FROM t") == 40
+
+    def test_a_snapshot_that_stays_open_keeps_its_state_while_the_log_grows(self, storage: SQLiteStorage) -> None:
+        insert(storage, "x")
+        kept: list[Change] = []
+        storage.publish = kept.extend
+        with storage.write() as tx:
+            tx.changes.append(change("x", before=tx.before()))
+            tx.run("DELETE FROM t")
+        for i in range(20):
+            with storage.write() as tx:
+                tx.run("INSERT INTO t (id, a) VALUES (?, hex(randomblob(400000)))", (str(i),))
+        snapshot = kept[0].before
+        assert isinstance(snapshot, SQLiteSnapshot)
+        assert snapshot.rows("SELECT id FROM t") == [("x",)]
+
+    def test_optimize_writes_statistics(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            tx.run("INSERT INTO t (id, a) SELECT value, value FROM json_each('[1,2,3,4,5]')")
+        storage.optimize()
+
+
+class TestInspect:
+    def test_names_the_tables_and_changes_nothing(self, tmp_path: Path) -> None:
+        file = tmp_path / "foreign.db"
+        connection = apsw.Connection(str(file))
+        connection.execute("CREATE TABLE notes (id)")
+        connection.close()
+        content = file.read_bytes()
+        assert inspect(file) == {"notes"}
+        assert file.read_bytes() == content
+        assert [path.name for path in tmp_path.iterdir()] == ["foreign.db"]
+
+    def test_a_missing_and_an_empty_file_have_none(self, tmp_path: Path) -> None:
+        (tmp_path / "empty.db").touch()
+        assert inspect(tmp_path / "empty.db") == inspect(tmp_path / "missing.db") == set()
+
+    def test_anything_else_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "text.db"
+        file.write_text("no database" * 100)
+        with pytest.raises(StorageError, match="not a SQLite database"):
+            inspect(file)
+
+
+def test_a_missing_file_is_made_only_when_asked(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="can't be opened"):
+        SQLiteStorage(tmp_path / "missing.db")
+    assert list(tmp_path.iterdir()) == []

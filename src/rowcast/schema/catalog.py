@@ -17,7 +17,7 @@ class Catalog:
     `version` keys whatever was compiled from it.
     """
 
-    __slots__ = ("_by_id", "_by_name", "_all", "version")
+    __slots__ = ("_all", "_by_id", "_by_name", "version")
 
     def __init__(self, collections: Iterable[Collection] = ()) -> None:
         self._all = tuple(collections)

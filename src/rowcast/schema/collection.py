@@ -6,7 +6,7 @@ PocketBase's, because `_collections.options` holds them.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -125,7 +125,8 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One collection. Immutable; compare by identity, or by id and catalog version.
 
     A rule of None is for superusers only, "" is for everybody. `auth` is set for
-    auth collections and `view` for view collections, else None.
+    auth collections and `view` for view collections, else None. `caches` holds
+    what others computed from this value (see `codec`); never copy it to another one.
     """
 
     id: str = ""
@@ -144,6 +145,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     auth: AuthOptions | None = None
     view: ViewOptions | None = None
     by_name: dict[str, Field] = msgspec.field(default_factory=dict)
+    caches: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.by_name.update((f.name, f) for f in self.fields)
@@ -151,6 +153,10 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def field(self, name: str) -> Field | None:
         """Return the field of this name, or None."""
         return self.by_name.get(name)
+
+    def replaced(self, **changes: Any) -> Collection:
+        """Return a copy with other values; what was computed from this one stays behind."""
+        return msgspec.structs.replace(self, by_name={}, caches={}, **changes)
 
     @property
     def is_auth(self) -> bool:

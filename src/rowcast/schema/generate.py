@@ -73,16 +73,10 @@ def _plan(pattern: str) -> Node | tuple[int, str]:
     """Return the tree of a pattern, or length and alphabet where it is one class repeated."""
     node = parse(pattern)
     if isinstance(node, Repeat) and node.least == node.most and isinstance(node.item, CharSet):
-        alphabet = _alphabet(node.item)
+        alphabet = node.item.alphabet()
         if 0 < len(alphabet) <= 256:
             return node.least, alphabet
     return node
-
-
-def _alphabet(chars: CharSet) -> str:
-    if chars.negated or chars.classes or sum(high - low + 1 for low, high in chars.ranges) > 256:
-        return ""
-    return "".join(dict.fromkeys(chr(code) for low, high in chars.ranges for code in range(low, high + 1)))
 
 
 def _write(node: Node, parts: list[str]) -> None:
@@ -115,7 +109,7 @@ def _times(node: Repeat) -> int:
 
 
 def _char(chars: CharSet) -> str:
-    if alphabet := _alphabet(chars):
+    if alphabet := chars.alphabet():
         return secrets.choice(alphabet)
     if chars in (ANY, ANY_IN_LINE):
         return secrets.choice(LETTERS_AND_DIGITS)

@@ -35,7 +35,7 @@ _ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 def is_valid(text: str) -> bool:
     """Whether `text` is one JSON value, as RFC 8259 defines it."""
     try:
-        _scan(text)
+        _scan(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True
@@ -86,7 +86,7 @@ def go_number(number: float) -> str:
 def compact(text: str) -> str:
     """Return a valid JSON text without the spaces between its values."""
     if " " in text or "\n" in text or "\t" in text or "\r" in text:
-        return msgspec.json.format(text, indent=-1)
+        return msgspec.json.format(str(text), indent=-1)
     return text
 
 
@@ -112,7 +112,7 @@ def _escape(char: str) -> str:
 def decode_list(text: str) -> list[object] | None:
     """Return the decoded list of a JSON text, None where it isn't one."""
     try:
-        decoded = _decode(text)
+        decoded = _decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return decoded if isinstance(decoded, list) else None

@@ -84,6 +84,12 @@ class CharSet:
             found = any(len(other) == 1 and self._has(other) for other in (char.lower(), char.upper(), char.title()))
         return found != self.negated
 
+    def alphabet(self) -> str:
+        """Return all characters of the set, "" where it is negated, folded, of Unicode classes, or large."""
+        if self.negated or self.folded or self.classes or sum(high - low + 1 for low, high in self.ranges) > 256:
+            return ""
+        return "".join(dict.fromkeys(chr(code) for low, high in self.ranges for code in range(low, high + 1)))
+
     def _has(self, char: str) -> bool:
         code = ord(char)
         if any(low <= code <= high for low, high in self.ranges):

@@ -56,7 +56,16 @@ def validate_pattern(pattern: str) -> FieldError | None:
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str) -> Matcher:
     """Return the matcher of a pattern. Raises PatternError."""
-    return Matcher(_Program().build(parse(pattern), pattern))
+    node = parse(pattern)
+    return Matcher(_Program().build(node, pattern), _only_chars(node))
+
+
+def _only_chars(node: Node) -> str:
+    """Return the characters of a pattern like "^[a-z0-9]+$", which most ids have; "" for all others."""
+    match node:
+        case Concat((Assertion("begin text"), Repeat(CharSet() as chars, 1, None), Assertion("end text"))):
+            return chars.alphabet()
+    return ""
 
 
 class _Program:
@@ -124,12 +133,15 @@ class _State:
 class Matcher:
     """Searches texts for one pattern in linear time. Safe to share between threads."""
 
-    def __init__(self, program: tuple[list[Step], int]) -> None:
+    def __init__(self, program: tuple[list[Step], int], only_chars: str = "") -> None:
         self._steps, self._start = program
+        self._only_chars = only_chars
         self._states: dict[tuple[frozenset[int], str], _State] = {}
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches anywhere in `text`."""
+        if self._only_chars:
+            return bool(text) and not text.strip(self._only_chars)
         state = self._state(frozenset((self._start,)), "edge")
         for char in text:
             try:

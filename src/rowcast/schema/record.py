@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rowcast.schema.codec import codec_of
 from rowcast.schema.collection import Collection
+from rowcast.schema.fields import Field, FileField, Modifier, PasswordField, TextField
 from rowcast.schema.uploads import Upload
 
 Action = Literal["create", "update", "delete"]
@@ -21,7 +23,10 @@ class Record:
     what the database held when the record was loaded (empty for a new record).
     `expand` maps relation field names to records; `uploads` maps file names to
     uploads that are not stored yet; `passwords` maps password fields to the plain
-    text that was set in this request, for validation only.
+    text that was set in this request, until somebody puts its hash into `values`.
+    `shows_hidden` and `shows_email` say what of it the receiver of an answer may see.
+
+    Values that are lists are replaced, never changed in place.
     """
 
     collection: Collection
@@ -31,6 +36,8 @@ class Record:
     expand: dict[str, Record | list[Record]] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    shows_hidden: bool = False
+    shows_email: bool = False
 
     @property
     def id(self) -> str:
@@ -46,9 +53,68 @@ class Record:
         """Return a bool value, False where there is none."""
         return bool(self.values.get(name))
 
+    def texts(self, name: str) -> list[str]:
+        """Return the ids, names or choices of a select, relation or file field, single or multiple."""
+        value = self.values.get(name)
+        if isinstance(value, list):
+            return list(value)
+        return [value] if isinstance(value, str) and value else []
+
     def is_same(self, other: Record | None) -> bool:
         """Whether both are the same row of the same collection."""
         return other is not None and self.id == other.id and self.collection.id == other.collection.id
+
+    def copy(self) -> Record:
+        """Return a record with the same values that can be changed on its own. Expanded records are left out."""
+        return Record(
+            self.collection,
+            dict(self.values),
+            self.original,
+            self.is_new,
+            uploads=dict(self.uploads),
+            passwords=dict(self.passwords),
+        )
+
+    def set(self, key: str, raw: object) -> Field | None:
+        """Set a value as a request does: `key` is a field name or one with a modifier ("n+").
+
+        Returns the field, None where the key means none (then nothing happens).
+        A file that leaves the value leaves `uploads` too. Copies
+        core/record_model.go, SetIfFieldExists.
+        """
+        found = codec_of(self.collection).keys.get(key)
+        if found is None:
+            return None
+        target, modifier = found
+        if isinstance(target, PasswordField):
+            self._set_password(target, raw)
+        elif isinstance(target, FileField):
+            self._set_files(target, modifier, raw)
+        elif modifier == "set" and target.kind != "autodate":
+            self.values[target.name] = target.prepare(raw)
+        else:
+            self.values[target.name] = target.modify(modifier, self.values.get(target.name), raw)
+        return target
+
+    def _set_password(self, target: PasswordField, raw: object) -> None:
+        plain = target.prepare(raw)
+        self.passwords[target.name] = plain
+        self.values[target.name] = ""
+
+    def _set_files(self, target: FileField, modifier: Modifier, raw: object) -> None:
+        for upload in target.uploads(raw):
+            self.uploads[upload.name] = upload
+        before = self.texts(target.name)
+        self.values[target.name] = target.modify(modifier, before, raw)
+        gone = set(before) - set(self.texts(target.name))
+        for name in gone:
+            self.uploads.pop(name, None)
+
+    def refresh_token_key(self) -> None:
+        """Give an account a new `tokenKey`, which ends all of its tokens."""
+        target = self.collection.field("tokenKey")
+        if isinstance(target, TextField):
+            self.values["tokenKey"] = target.generate()
 
 
 @dataclass(frozen=True, slots=True)

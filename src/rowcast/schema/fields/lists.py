@@ -99,10 +99,10 @@ class _Texts(Field, frozen=True, kw_only=True):
         # Lists as this server or the reference writes them are taken as they are.
         return (
             f"CASE WHEN {column}='[]' THEN json('[]')"
-            f""" WHEN {column} GLOB '["*"]' AND {column} NOT GLOB '*,[^"]*' AND instr({column},'""')=0"""
+            f""" WHEN {column} GLOB '[[]"*"]' AND {column} NOT GLOB '*,[^"]*' AND instr({column},'""')=0"""
             f" AND json_valid({column}) THEN json({column})"
             f" WHEN ifnull({column},'')='' THEN json('[]')"
-            f" WHEN {is_list} THEN (SELECT json_group_array(value) FROM (SELECT value FROM {each}))"
+            f" WHEN {is_list} THEN json((SELECT json_group_array(value) FROM (SELECT value FROM {each})))"
             f" ELSE json_array(CAST({column} AS TEXT)) END"
         )
 

@@ -246,6 +246,8 @@ class URLField(_DomainField, frozen=True, kw_only=True, tag="url"):
             return checks.REQUIRED if self.required else None
         if not addresses.is_url(value):
             return _INVALID_URL
+        if not self.only_domains and not self.except_domains:
+            return None
         return None if self.allows_domain(addresses.host_of(value)) else _URL_DOMAIN
 
 

@@ -62,7 +62,7 @@ class ActivityLog:
         self._settings = settings
         self._queue: deque[Entry] = deque(maxlen=_MAX_QUEUE)
         self._wake = asyncio.Event()
-        self._trimmed_at = 0.0
+        self._trimmed_at = float("-inf")
         self.dropped = 0
 
     @property

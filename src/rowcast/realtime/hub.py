@@ -49,7 +49,7 @@ class Hub:
         rules: Rules,
         output: Output,
         bus: Bus,
-        budget: Budget = Budget(),
+        budget: Budget,
         heartbeat_s: float = 25.0,
     ) -> None:
         self._catalog = catalog
@@ -166,7 +166,11 @@ class Hub:
             return
         key = (auth.collection.id, auth.id)
         account = self._accounts.get(key)
-        if account is not None and account.record is not None and account.record.text("tokenKey") != auth.text("tokenKey"):
+        if (
+            account is not None
+            and account.record is not None
+            and account.record.text("tokenKey") != auth.text("tokenKey")
+        ):
             # The change that ends the older tokens is still on its way here.
             self._revoke(account)
             account = None
@@ -226,7 +230,7 @@ class Hub:
         if addressees:
             try:
                 self._deliver(await self._judge(change, addressees))
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": change.record.collection.name})
                 for addressee in addressees:
@@ -325,7 +329,9 @@ class Hub:
         """Take the rights of accounts away whose collection is gone or has a new token secret."""
         before, after = event.before, event.after
         is_revoked = after is None or (
-            before.auth is not None and after.auth is not None and before.auth.auth_token.secret != after.auth.auth_token.secret
+            before.auth is not None
+            and after.auth is not None
+            and before.auth.auth_token.secret != after.auth.auth_token.secret
         )
         for (collection_id, _), account in tuple(self._accounts.items()):
             if collection_id != before.id or account.record is None:

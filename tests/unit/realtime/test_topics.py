@@ -26,7 +26,11 @@ def test_a_plain_topic_has_no_options() -> None:
     ("options", "query", "headers"),
     [
         ({"query": {"filter": "a = 1"}}, {"filter": "a = 1"}, {}),
-        ({"query": {"a": 1, "b": True, "c": 1.5, "d": None, "e": [1]}}, {"a": "1", "b": "true", "c": "1.5", "d": "", "e": ""}, {}),
+        (
+            {"query": {"a": 1, "b": True, "c": 1.5, "d": None, "e": [1]}},
+            {"a": "1", "b": "true", "c": "1.5", "d": "", "e": ""},
+            {},
+        ),
         ({"headers": {"X-Token": "t", "myTestDB": "x"}}, {}, {"x_token": "t", "my_test_db": "x"}),
         ({"query": "text", "headers": 3}, {}, {}),
         ([1, 2], {}, {}),
@@ -42,7 +46,9 @@ def test_options_are_text_values_and_bad_ones_are_none(
     assert dict(subscription.headers) == headers
 
 
-@pytest.mark.parametrize("text", ["posts/*?options=%7B", "posts/*?options=", "posts/*?x=1", "posts/*?", "posts/*?options=%ff%fe"])
+@pytest.mark.parametrize(
+    "text", ["posts/*?options=%7B", "posts/*?options=", "posts/*?x=1", "posts/*?", "posts/*?options=%ff%fe"]
+)
 def test_options_that_cannot_be_read_are_no_options(text: str) -> None:
     subscription = topics.parse(text)
     assert subscription.topic == "posts/*"

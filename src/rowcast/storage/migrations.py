@@ -23,6 +23,7 @@ from rowcast.schema import defaults
 from rowcast.schema.collection import Collection
 from rowcast.schema.dates import now
 from rowcast.schema.fields import AutodateField, Field, FileField, PasswordField, TextField
+from rowcast.schema.indexes import parse_index
 from rowcast.storage import Reader, Storage, Transaction
 from rowcast.storage.catalog_rows import insert_collection
 from rowcast.storage.settings_rows import save_settings
@@ -281,4 +282,4 @@ def _create_table(transaction: Transaction, collection: Collection) -> None:
     declared = ", ".join(f"`{name}` {kind}" for name, kind in columns)
     transaction.run(f"CREATE TABLE `{collection.name}` ({declared})")
     for index in collection.indexes:
-        transaction.run(index)
+        transaction.run(parse_index(index).to_sql())

@@ -25,7 +25,7 @@ from rowcast.errors import RowcastError
 from rowcast.schema.record import Change
 from rowcast.sql import SQLITE, SQLValue
 from rowcast.storage import BudgetExceededError, Row, StorageError
-from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Checkpointer, Meter, connect
+from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Checkpointer, Meter, Turns, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 
 logger = logging.getLogger("rowcast.storage")
@@ -57,7 +57,7 @@ class SQLiteStorage:
         self.publish = publish
         self._budget_s = budget_s
         self._local = _Local()
-        self._writer_lock = threading.Lock()
+        self._writer_lock = Turns()
         self._transaction: _Write | None = None
         self._idle: list[apsw.Connection] = []
         self._snapshots: set[SQLiteSnapshot] = set()
@@ -101,27 +101,35 @@ class SQLiteStorage:
 
     def checkpoint(self) -> None:
         """Move the whole log into the database file and truncate it; waits for readers."""
-        with self._writer_lock:
-            try:
-                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            except apsw.Error as error:
-                raise translate(error) from error
+        self._take_turn()
+        try:
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error as error:
+            raise translate(error) from error
+        finally:
+            self._writer_lock.release()
 
     def close(self) -> None:
         """Wait for the writer and close every idle connection. May be called again without effect.
 
         A reader that is still open is closed when its block ends.
         """
-        with self._writer_lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
+        self._take_turn()
+        was_closed, self._is_closed = self._is_closed, True
+        self._writer_lock.release()
+        if was_closed:
+            return
         self._checkpointer.close()
         for snapshot in list(self._snapshots):
             snapshot.close()
         while self._idle:
             self._idle.pop().close()
         self._writer.close()
+
+    def _take_turn(self) -> None:
+        """Wait for this thread's turn to use the writer, without a budget."""
+        if not self._writer_lock.acquire(WRITER_TIMEOUT_S):
+            raise StorageError(f"the database is busy: no turn to write within {WRITER_TIMEOUT_S:g} s")
 
     def _take_reader(self) -> apsw.Connection:
         """Return a reader connection without a transaction."""
@@ -410,14 +418,10 @@ class _Write(SQLiteTransaction):
 
     def _lock(self, meter: Meter | None) -> None:
         """Wait for this thread's turn to write."""
-        lock = self._storage._writer_lock
-        if lock.acquire(False):
-            return
-        if meter is not None:
-            if not lock.acquire(timeout=_BUDGET_LOCK_S):
-                raise BudgetExceededError("another thread is writing")
-        elif not lock.acquire(timeout=WRITER_TIMEOUT_S):
-            raise StorageError(f"the database is busy: no turn to write within {WRITER_TIMEOUT_S:g} s")
+        if meter is None:
+            self._storage._take_turn()
+        elif not self._storage._writer_lock.acquire(_BUDGET_LOCK_S):
+            raise BudgetExceededError("another thread is writing")
 
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None

@@ -24,6 +24,7 @@ CHECKPOINT_PAGES = 1_000
 FORCED_CHECKPOINT_PAGES = 16_000
 """The log's size (64 MB) from which writers wait for the checkpoint, so that it stays bounded."""
 
+_CHECKPOINT_LOCK_S = 30.0
 _ROUNDS = 4
 _SMALL_REST = 200
 """The pages that may be left to copy while the writers wait."""
@@ -82,6 +83,32 @@ class Meter:
         return thread_time() > self._cpu_end or perf_counter() > self._wall_end
 
 
+class Turns:
+    """A lock that is given in turns: who waits comes before who asks again.
+
+    Without that a busy event loop could keep the threads, and the checkpoint, waiting forever.
+    """
+
+    __slots__ = ("_lock", "_next")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = threading.Lock()
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Take the lock; False where it is not to be had in time (which may double)."""
+        if not self._next.acquire(blocking=False) and not self._next.acquire(timeout=timeout_s):
+            return False
+        try:
+            return self._lock.acquire(blocking=False) or self._lock.acquire(timeout=timeout_s)
+        finally:
+            self._next.release()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+
 class Checkpointer:
     """Moves the write-ahead log into the database file, in a thread of its own.
 
@@ -91,7 +118,7 @@ class Checkpointer:
     `_log_pages` by whoever holds the writer lock.
     """
 
-    def __init__(self, path: str, writer_lock: threading.Lock) -> None:
+    def __init__(self, path: str, writer_lock: Turns) -> None:
         self._path = path
         self._writer_lock = writer_lock
         self._wake = threading.Event()
@@ -114,7 +141,13 @@ class Checkpointer:
         return apsw.SQLITE_OK
 
     def _run(self) -> None:
-        connection = connect(self._path, writable=True)
+        try:
+            connection = connect(self._path, writable=True)
+        except apsw.Error as error:
+            logger.warning("checkpoint failed: %s", error)
+            self._thread = None  # The next commit tries again.
+            self._wake.clear()
+            return
         connection.set_wal_hook(self._restarted)
         try:
             while not self._is_closed:
@@ -134,7 +167,7 @@ class Checkpointer:
             _, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if self._log_pages - copied < _SMALL_REST:
                 break
-        if not self._writer_lock.acquire(timeout=1):
+        if not self._writer_lock.acquire(_CHECKPOINT_LOCK_S):
             return self._log_pages
         try:
             pages, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)

@@ -13,7 +13,6 @@ import textwrap
 from pathlib import Path
 
 import apsw
-import msgspec
 import pytest
 
 from rowcast.errors import DataDirError
@@ -373,17 +372,17 @@ class TestCollectionRows:
     def test_are_added_changed_and_deleted(self, opened: DataDir) -> None:
         users = opened.catalog.find("users")
         assert users is not None
-        copy = msgspec.structs.replace(users, id="copy", name="copies")
+        copy = users.replaced(id="copy", name="copies")
         with opened.data.write() as tx:
             insert_collection(tx, copy)
             with pytest.raises(UniqueError, match=r"_collections\.name"):
-                insert_collection(tx, msgspec.structs.replace(copy, id="other"))
+                insert_collection(tx, copy.replaced(id="other"))
             with pytest.raises(UniqueError, match=r"_collections\.id"):
-                insert_collection(tx, msgspec.structs.replace(copy, name="other"))
+                insert_collection(tx, copy.replaced(name="other"))
             found = load_catalog(tx).find("copies")
             assert found is not None
             assert (found.fields, found.indexes, found.auth) == (users.fields, users.indexes, users.auth)
-            update_collection(tx, msgspec.structs.replace(found, name="renamed", list_rule=None))
+            update_collection(tx, found.replaced(name="renamed", list_rule=None))
             assert [c.name for c in load_catalog(tx)][-1] == "renamed"
             delete_collection(tx, "copy")
             assert load_catalog(tx).find("copy") is None

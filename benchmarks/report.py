@@ -57,8 +57,8 @@ def render(results: Mapping[str, Results], *, machine: str, date: str, version: 
     parts += [
         "## Realtime",
         "1,000 streams, 100 accounts where there are any, one writer, as fast as the server answers, unless the name "
-        "of the scenario says otherwise. Order counts events that a stream heard after a later one, and how many different "
-        "orders the streams heard (1 is right).",
+        "of the scenario says otherwise. Order counts events that a stream heard after a later one, and how many "
+        "different orders the streams heard (1 is right).",
     ]
     for name, result in results.items():
         if result.realtime:

@@ -20,7 +20,8 @@ _QUOTED_CHAR = (
 _LETTER = rf"a-zA-Z{_UNICODE}"
 _LABEL = rf"(?:[{_LETTER}0-9]|[{_LETTER}0-9][{_LETTER}0-9\-._~]*[{_LETTER}0-9])"
 _TOP = rf"(?:[{_LETTER}]|[{_LETTER}][{_LETTER}0-9\-_~]*[{_LETTER}])"
-_EMAIL = rf"^(?:{_ATOM}(?:\.{_ATOM})*|\"(?:{_FOLD}{_QUOTED_CHAR})*{_FOLD}\")@(?:{_LABEL}\.)+{_TOP}\.?$"
+# govalidator repeats the opening quote with each quoted character, so only `"q"@` passes of the quoted names.
+_EMAIL = rf"^(?:{_ATOM}(?:\.{_ATOM})*|(?:\"{_FOLD}{_QUOTED_CHAR})*{_FOLD}\")@(?:{_LABEL}\.)+{_TOP}\.?$"
 
 _HEX = "[0-9a-fA-F]{1,4}"
 _BYTE = r"(?:25[0-5]|(?:2[0-4]|1?[0-9])?[0-9])"

@@ -154,7 +154,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Return the field of this name, or None."""
         return self.by_name.get(name)
 
-    def replaced(self, **changes: Any) -> Collection:
+    def replaced(self, **changes: object) -> Collection:
         """Return a copy with other values; what was computed from this one stays behind."""
         return msgspec.structs.replace(self, by_name={}, caches={}, **changes)
 

@@ -32,6 +32,7 @@ __all__ = ["PatternError", "random_by_pattern", "random_id", "random_text"]
 
 _MOST_REPEATS = 6
 _LONGEST = 100_000
+_MOST_TRIES = 100_000
 _OPERATORS = {
     "begin line": 7, "end line": 8, "begin text": 9, "end text": 10, "word boundary": 11, "no word boundary": 12,
 }  # fmt: skip
@@ -109,11 +110,15 @@ def _times(node: Repeat) -> int:
 
 
 def _char(chars: CharSet) -> str:
-    if alphabet := chars.alphabet():
-        return secrets.choice(alphabet)
     if chars in (ANY, ANY_IN_LINE):
         return secrets.choice(LETTERS_AND_DIGITS)
-    for _ in range(100_000):
+    if not chars.negated and not chars.classes:
+        at = secrets.randbelow(sum(high - low + 1 for low, high in chars.ranges))
+        for low, high in chars.ranges:
+            if at <= high - low:
+                return chr(low + at)
+            at -= high - low + 1
+    for _ in range(_MOST_TRIES):
         char = chr(secrets.randbelow(0x10000))
         if chars.contains(char) and not "\ud800" <= char <= "\udfff":
             return char

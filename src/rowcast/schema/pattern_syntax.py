@@ -40,6 +40,8 @@ _POSIX: dict[str, Ranges] = {
     "xdigit": ((48, 57), (65, 70), (97, 102)),
 }
 _PERL: dict[str, Ranges] = {"d": _DIGIT, "s": _SPACE, "w": _WORD}
+_MORE_FOLDS = {"k": "\u212a", "s": "\u017f", "å": "\u212b", "µ": "\u03bc", "μ": "\u00b5", "ω": "\u2126"}
+"""Characters whose lower case is another letter that doesn't lead back to them."""
 _CONTROL = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 # fmt: off
 _CATEGORIES = frozenset(
@@ -81,7 +83,7 @@ class CharSet:
         """Whether `char` is one of the set."""
         found = self._has(char)
         if not found and self.folded:
-            found = any(len(other) == 1 and self._has(other) for other in (char.lower(), char.upper(), char.title()))
+            found = any(self._has(other) for other in _folds(char))
         return found != self.negated
 
     def alphabet(self) -> str:
@@ -145,6 +147,12 @@ def in_class(name: str, char: str) -> bool:
     return words[0] == ("CJK" if name == "Han" else name.upper())
 
 
+def _folds(char: str) -> list[str]:
+    """Return the other letter cases of a character."""
+    others = [char.lower(), char.upper(), char.title(), *_MORE_FOLDS.get(char.lower(), "")]
+    return [other for other in others if len(other) == 1]
+
+
 def is_word(char: str) -> bool:
     """Whether `char` is an ASCII letter, a digit or "_"."""
     return char == "_" or (char.isascii() and char.isalnum())
@@ -161,7 +169,6 @@ class _Parser:
         self.at = 0
         self.depth = 0
         self.fold = self.multiline = self.dot_all = False
-        self.names: set[str] = set()
 
     def parse(self) -> Node:
         node = self.alternation()
@@ -294,9 +301,6 @@ class _Parser:
         name = self.text[self.at : end]
         if end < 0 or not name or not all(is_word(c) for c in name):
             raise PatternError("invalid named capture", self.text[start : end + 1] if end >= 0 else self.text[start:])
-        if name in self.names:
-            raise PatternError("duplicate capture group name", name)
-        self.names.add(name)
         self.at = end + 1
         return name
 
@@ -348,7 +352,7 @@ class _Parser:
             return code
         if char in "01234567" and (char == "0" or self.text[self.at : self.at + 1] in tuple("01234567")):
             return self.octal(char)
-        raise PatternError("invalid escape sequence", self.text[start : self.at])
+        raise PatternError("invalid escape sequence", self.text[start : self.at + (char == "x")])
 
     def octal(self, digits: str) -> int:
         while len(digits) < 3 and self.text[self.at : self.at + 1] in tuple("01234567"):

@@ -108,7 +108,7 @@ class _Program:
             loop = self.emit(("split", None, 0, then))
             body = self.add(node.item, loop)
             self.steps[loop] = ("split", None, body, then)
-            then = body if node.least == 1 else loop
+            then = body if node.least else loop
             copies = node.least - 1
         else:
             end = then

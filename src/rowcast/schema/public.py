@@ -26,15 +26,15 @@ def public_values(record: Record) -> dict[str, object]:
         elif name == "collectionName":
             exported[name] = collection.name
         elif name == "expand":
-            if record.expand:
-                exported[name] = _expanded(record)
+            if record.expand is not None:
+                exported[name] = _expanded(record.expand)
         elif name != skipped:
             exported[name] = convert(values[name]) if convert else values[name]
     return exported
 
 
-def _expanded(record: Record) -> dict[str, object]:
+def _expanded(expand: dict[str, Record | list[Record]]) -> dict[str, object]:
     return {
         name: [public_values(one) for one in found] if isinstance(found, list) else public_values(found)
-        for name, found in sorted(record.expand.items())
+        for name, found in sorted(expand.items())
     }

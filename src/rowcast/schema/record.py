@@ -10,6 +10,7 @@ from rowcast.schema.codec import codec_of
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field, FileField, Modifier, PasswordField, TextField
 from rowcast.schema.uploads import Upload
+from rowcast.sql import Snapshot
 
 Action = Literal["create", "update", "delete"]
 
@@ -21,9 +22,10 @@ class Record:
     `values` has one entry for each field of the collection, in the form that the
     field's `from_db` and `prepare` return (see `schema.fields`). `original` is
     what the database held when the record was loaded (empty for a new record).
-    `expand` maps relation field names to records; `uploads` maps file names to
-    uploads that are not stored yet; `passwords` maps password fields to the plain
-    text that was set in this request, until somebody puts its hash into `values`.
+    `expand` maps relation field names to records, None where nothing was asked for;
+    `uploads` maps file names to uploads that are not stored yet; `passwords` maps
+    password fields to the plain text that was set in this request, until somebody
+    puts its hash into `values`.
     `shows_hidden` and `shows_email` say what of it the receiver of an answer may see.
 
     Values that are lists are replaced, never changed in place.
@@ -33,7 +35,7 @@ class Record:
     values: dict[str, object]
     original: Mapping[str, object] = field(default_factory=dict)
     is_new: bool = True
-    expand: dict[str, Record | list[Record]] = field(default_factory=dict)
+    expand: dict[str, Record | list[Record]] | None = None
     uploads: dict[str, Upload] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     shows_hidden: bool = False
@@ -124,10 +126,10 @@ class Change:
     `record` is the row after the change (for a delete: the last one). `previous`
     is the row before an update. `before` is, for a delete, a reader on the state
     before the transaction, present only where somebody asked for it (see
-    `storage.Snapshot`), shared by the deletes of one commit; its reader closes it.
+    `sql.Snapshot`), shared by the deletes of one commit; its reader closes it.
     """
 
     action: Action
     record: Record
     previous: Record | None = None
-    before: object | None = None
+    before: Snapshot | None = None

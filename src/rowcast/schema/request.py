@@ -9,9 +9,7 @@ from typing import Literal, Union
 
 from rowcast.schema.record import Record
 
-RequestContext = Literal[
-    "default", "expand", "realtime", "protectedFile", "batch", "oauth2", "otp", "password"
-]
+RequestContext = Literal["default", "expand", "realtime", "protectedFile", "batch", "oauth2", "otp", "password"]
 JSONValue = Union[None, bool, int, float, str, "list[JSONValue]", "dict[str, JSONValue]"]
 
 _NON_WORDS = re.compile(r"[\W_]+", re.ASCII)

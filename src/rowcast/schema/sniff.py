@@ -9,9 +9,11 @@ asks. What isn't known is application/octet-stream, or text/plain if it is text.
 from __future__ import annotations
 
 import csv
-import json
 import re
+from itertools import islice
 from typing import NamedTuple
+
+import msgspec
 
 HEAD = 3072
 """How many bytes of a file are looked at."""
@@ -63,7 +65,6 @@ _MAGIC: tuple[tuple[int, bytes, FileType], ...] = (
     (0, b"MM\x00*", FileType("image/tiff", ".tiff")),
     (0, b"II+\x00", FileType("image/tiff", ".tiff")),
     (0, b"MM\x00+", FileType("image/tiff", ".tiff")),
-    (0, b"BM", FileType("image/bmp", ".bmp", ("image/x-bmp", "image/x-ms-bmp"))),
     (0, b"\x00\x00\x01\x00", FileType("image/x-icon", ".ico")),
     (0, b"\x00\x00\x02\x00", FileType("image/x-icon", ".ico")),
     (0, b"ID3", FileType("audio/mpeg", ".mp3", ("audio/x-mpeg", "audio/mp3"))),
@@ -82,8 +83,7 @@ _MAGIC: tuple[tuple[int, bytes, FileType], ...] = (
     (0, b"#EXTM3U", FileType("application/vnd.apple.mpegurl", ".m3u", ("audio/mpegurl", "application/x-mpegurl"))),
     (0, b"\x1f\x8b", FileType(
         "application/gzip", ".gz", (*(f"application/{name}" for name in _GZIP_NAMES), "gzip/document"))),
-    (0, b"\x00\x01\x00\x00\x00", FileType(
-        "font/ttf", ".ttf", ("font/sfnt", "application/x-font-ttf", "application/font-sfnt"))),
+    (0, b"/* XPM */", FileType("image/x-xpixmap", ".xpm")),
     (0, b"wOFF", FileType("font/woff", ".woff")),
     (0, b"wOF2", FileType("font/woff2", ".woff2")),
     (0, b"OTTO\x00", FileType("font/otf", ".otf")),
@@ -146,7 +146,20 @@ _SHEBANGS = (
         "text/x-shellscript", ".sh", ("text/x-sh", "application/x-shellscript", "application/x-sh"))),
 )  # fmt: skip
 _JSON = re.compile(rb"""\s*[\[{]""")
-_JSON_STRICT = re.compile(rb"""\s*(?:\{\s*(?:"|\})|\[)""")
+_JSON_FILE = FileType("application/json", ".json")
+_GEO_TYPES = frozenset(("Feature", "FeatureCollection", "GeometryCollection", "Point", "LineString", "Polygon")).union(
+    ("MultiPoint", "MultiLineString", "MultiPolygon")
+)
+_SVG_START = re.compile(
+    rb"""(?:<!--.*?-->)*<svg\s[^>]*xmlns\s*=\s*["']http://www\.w3\.org/2000/svg["']|<\?xml\s[^>]*version.*<svg""",
+    re.DOTALL,
+)
+_FONT_TABLES = frozenset(
+    b"acnt ankr avar bdat bhed bloc bsln cmap cvar cvt\x20 EBSC fdsc feat fmtx fond fpgm fvar gasp gcid glyf gvar hdmx "
+    b"head hhea hmtx hvgl hvpm just kern kerx lcar loca ltag maxp meta mort morx name opbd OS/2 post prep prop sbix "
+    b"trak vhea vmtx xref Zapf".split(b" ")
+)
+_BMP_FORMATS = (12, 16, 24, 40, 48, 52, 56, 64, 108, 124)
 
 
 def detect(head: bytes) -> FileType:
@@ -173,6 +186,10 @@ def _container(head: bytes) -> FileType | None:
         return _RIFF.get(wrapped)
     if head.startswith(b"FORM") and wrapped in (b"AIFF", b"AIFC"):
         return FileType("audio/aiff", ".aiff", ("audio/x-aiff",))
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_FORMATS:
+        return FileType("image/bmp", ".bmp", ("image/x-bmp", "image/x-ms-bmp"))
+    if head.startswith(b"\x00\x01\x00\x00") and head[12:16] in _FONT_TABLES:
+        return FileType("font/ttf", ".ttf", ("font/sfnt", "application/x-font-ttf", "application/font-sfnt"))
     if head[4:8] == b"ftyp":
         return _mp4_type(wrapped)
     if head[4:8] in (b"moov", b"mdat", b"free", b"skip", b"pnot"):
@@ -287,7 +304,7 @@ def _is_text(head: bytes) -> bool:
 def _text_type(head: bytes) -> FileType:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\n\x0c\r")
     upper = text[:64].upper()
-    if text.startswith(b"<") and re.search(rb"<svg[\s>]", text):
+    if _SVG_START.match(text):
         return _SVG
     if any(upper.startswith(tag) and upper[len(tag) : len(tag) + 1] in tuple(_split(_HTML_END)) for tag in _HTML_TAGS):
         return _HTML
@@ -308,15 +325,15 @@ def _split(chars: bytes) -> list[bytes]:
 
 
 def _structured_text(head: bytes, text: bytes) -> FileType:
-    if _JSON_STRICT.match(text) and _is_json(text, len(head) >= HEAD):
-        return FileType("application/json", ".json")
+    if _JSON.match(text) and (kind := _json_type(text, len(head) >= HEAD)) is not None:
+        return kind
     if (kind := _lines_type(text, len(head) >= HEAD)) is not None:
         return kind
     if text.startswith(b"WEBVTT"):
         return FileType("text/vtt", ".vtt")
-    if text.upper().startswith(b"BEGIN:VCARD"):
+    if text.upper().startswith((b"BEGIN:VCARD\n", b"BEGIN:VCARD\r\n")):
         return FileType("text/vcard", ".vcf")
-    if text.upper().startswith(b"BEGIN:VCALENDAR"):
+    if text.upper().startswith((b"BEGIN:VCALENDAR\n", b"BEGIN:VCALENDAR\r\n")):
         return FileType("text/calendar", ".ics")
     if re.match(rb"1\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> ", text):
         return FileType("application/x-subrip", ".srt", ("application/x-srt", "text/x-srt"))
@@ -326,32 +343,35 @@ def _structured_text(head: bytes, text: bytes) -> FileType:
     return TEXT
 
 
-def _is_json(text: bytes, is_cut: bool) -> bool:
-    """Whether a text is JSON; of one that goes on behind the head only the beginning counts."""
+def _json_type(text: bytes, is_cut: bool) -> FileType | None:
+    """Return the type of a JSON text; of one that goes on behind the head only the beginning counts."""
     try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        return is_cut and error.pos >= len(text.decode("utf-8", "replace")) - 1
-    except (UnicodeDecodeError, RecursionError):
-        return False
-    return True
+        decoded = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return _JSON_FILE if is_cut and str(error) == "Input data was truncated" else None
+    except RecursionError:
+        return None
+    is_geo = isinstance(decoded, dict) and decoded.get("type") in _GEO_TYPES
+    return FileType("application/geo+json", ".geojson") if is_geo else _JSON_FILE
 
 
 def _lines_type(text: bytes, is_cut: bool) -> FileType | None:
     lines = [line for line in text.split(b"\n") if line.strip()]
     if is_cut:
         lines = lines[:-1]
-    if len(lines) < 2 or not all(_JSON.match(line) and _is_json(line, False) for line in lines):
+    if len(lines) < 2 or not all(_JSON.match(line) and _json_type(line, False) for line in lines):
         return None
     return FileType("application/x-ndjson", ".ndjson")
 
 
 def _is_table(head: bytes, separator: bytes) -> bool:
+    """Whether the first ten lines have the same number of columns, at least two."""
     lines = head.decode("utf-8", "replace").splitlines()
     if len(head) >= HEAD:
         lines = lines[:-1]
+    kept = [line for line in lines if line and not line.startswith("#")]
     try:
-        rows = [row for row in csv.reader(lines, delimiter=separator.decode(), strict=True) if row]
+        rows = list(islice(csv.reader(kept, delimiter=separator.decode()), 10))
     except csv.Error:
         return False
     return len(rows) >= 2 and len(rows[0]) > 1 and all(len(row) == len(rows[0]) for row in rows)

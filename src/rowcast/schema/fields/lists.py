@@ -72,7 +72,7 @@ class _Texts(Field, frozen=True, kw_only=True):
         if modifier == "subtract":
             return self._normal([text for text in before if text not in texts])
         both = texts + before if modifier == "prepend" else before + texts
-        return self._normal(list(dict.fromkeys(both)))
+        return self._normal(self.texts(both))
 
     def from_db(self, value: SQLValue) -> str | list[str]:
         if self.max_select > 1:
@@ -137,7 +137,7 @@ class SelectField(_Texts, frozen=True, kw_only=True, tag="select"):
             return error
         for text in texts:
             if text not in self.values:
-                return FieldError("validation_invalid_value", f"Invalid value {text}.", {"value": text})
+                return FieldError("validation_invalid_value", f"Invalid value {text}", {"value": text})
         return None
 
     def validate_settings(self, collection: Collection, catalog: Catalog) -> ErrorData:

@@ -9,22 +9,48 @@ engine groups its streams by them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Protocol, Union
 
 if TYPE_CHECKING:
     from rowcast.schema.request import RequestInfo
 
-SQLValue = Union[None, int, float, str, bytes]
+SQLValue = Union[None, int, float, str, bytes]  # noqa: UP007 -- a name that is read at run time
+Row = tuple[SQLValue, ...]
 
 
-@dataclass(frozen=True, slots=True)
+class Reader(Protocol):
+    """Reads one consistent state of a database."""
+
+    def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
+        """Return all rows."""
+        ...
+
+    def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
+        """Return the first row, or None."""
+        ...
+
+    def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
+        """Return the first column of the first row, or None."""
+        ...
+
+
+class Snapshot(Reader, Protocol):
+    """A reader that keeps its state until it is closed."""
+
+    def close(self) -> None:
+        """Let go of the state. May be called again without effect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Input:
     """A parameter that is read from the request when a statement is bound.
 
-    `key` names what is read ("auth.id", "body.title:lower", "now", ...) and is
-    equal for equal reads; `read` gives its value for one request.
+    `key` names what is read ("auth.id", "body.title:lower", "now:month", ...) and is
+    equal for equal reads; what stands before the colon is where it comes from.
+    `read` gives its value for one request.
     """
 
     key: str
@@ -37,7 +63,26 @@ class Input:
         return hash(self.key)
 
 
-Param = Union[SQLValue, Input]
+Param = Union[SQLValue, Input]  # noqa: UP007 -- a name that is read at run time
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of SQL with `?` for each of its parameters, in their order."""
+
+    text: str
+    params: tuple[Param, ...] = ()
+
+
+def compose(template: str, *parts: Fragment) -> Fragment:
+    """Return a fragment in which each `{}` of `template` is replaced by the next of `parts`."""
+    return Fragment(template.format(*[part.text for part in parts]), sum((part.params for part in parts), ()))
+
+
+def joined(separator: str, parts: Iterable[Fragment]) -> Fragment:
+    """Return `parts` one behind the other with `separator` between them."""
+    parts = list(parts)
+    return Fragment(separator.join([part.text for part in parts]), sum((part.params for part in parts), ()))
 
 
 def quote(identifier: str) -> str:
@@ -49,11 +94,84 @@ def quote(identifier: str) -> str:
 class Dialect:
     """What differs between SQL engines; the only place that knows.
 
-    Attributes are templates or small functions over SQL texts. New differences
-    are added here, never as a condition on the engine elsewhere.
+    Attributes are templates for `compose` or small functions over fragments. New
+    differences are added here, never as a condition on the engine elsewhere.
+
+    `same` and `differs` compare with NULL as a value. `items` gives a table with the
+    column `value`: the items of a JSON list, or the one value of a column that
+    holds no list. `length` counts them, but nothing in an empty column. `inside`
+    follows a path ("$.a[0]"; "$" for the whole) into a JSON column or into a
+    column that holds plain text. `distance` takes lon, lat, lon, lat in degrees.
+    `one_row` stands in a FROM before LEFT JOINs.
     """
 
     name: str
+    same: str
+    differs: str
+    like: str
+    not_like: str
+    contains: str
+    not_contains: str
+    bound_items: str
+    one_row: str
+    random: str
+    row_number: str
+    distance: str
+    items: Callable[[Fragment], Fragment]
+    length: Callable[[Fragment], Fragment]
+    inside: Callable[[Fragment, str], Fragment]
+    typed: Callable[[str, Fragment], Fragment]
 
 
-SQLITE = Dialect(name="sqlite")
+def _items(column: Fragment) -> Fragment:
+    template = "json_each(CASE WHEN iif(json_valid({}),json_type({})='array',FALSE) THEN {} ELSE json_array({}) END)"
+    return compose(template, *[column] * 4)
+
+
+def _length(column: Fragment) -> Fragment:
+    template = (
+        "json_array_length(CASE WHEN iif(json_valid({}),json_type({})='array',FALSE) THEN {}"
+        " WHEN {}='' OR {} IS NULL THEN '[]' ELSE json_array({}) END)"
+    )
+    return compose(template, *[column] * 6)
+
+
+def _inside(column: Fragment, path: str) -> Fragment:
+    template = (
+        f"(CASE WHEN json_valid({{}}) THEN json_extract({{}},'{path}')"
+        f" ELSE json_extract(json_object('pb',{{}}),'$.pb{path[1:]}') END)"
+    )
+    return compose(template, *[column] * 3)
+
+
+def _typed(column_type: str, value: Fragment) -> Fragment:
+    """Return `value` with the type affinity of a column. JSON columns hold texts that a cast would spoil."""
+    kind = column_type.partition(" ")[0].upper()
+    if kind == "TEXT":
+        return compose("CAST({} AS TEXT)", value)
+    if kind in {"NUMERIC", "BOOLEAN"}:
+        return compose("CAST({} AS NUMERIC)", value)
+    return value
+
+
+SQLITE = Dialect(
+    name="sqlite",
+    same="{} IS {}",
+    differs="{} IS NOT {}",
+    like="{} LIKE {} ESCAPE '\\'",
+    not_like="{} NOT LIKE {} ESCAPE '\\'",
+    contains="{} LIKE ('%' || {} || '%') ESCAPE '\\'",
+    not_contains="{} NOT LIKE ('%' || {} || '%') ESCAPE '\\'",
+    bound_items="json_each({})",
+    one_row="(SELECT 1)",
+    random="RANDOM()",
+    row_number="{}._rowid_",
+    distance=(
+        "(6371 * acos(cos(radians({})) * cos(radians({})) * cos(radians({}) - radians({}))"
+        " + sin(radians({})) * sin(radians({}))))"
+    ),
+    items=_items,
+    length=_length,
+    inside=_inside,
+    typed=_typed,
+)

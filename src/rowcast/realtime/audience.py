@@ -23,6 +23,7 @@ from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.record import Change
 from rowcast.schema.request import RequestInfo
+from rowcast.schema.rows import to_row
 from rowcast.storage import Reader
 
 
@@ -72,6 +73,7 @@ class Judgement:
         self._reader = reader
         self._rules = rules
         self._output = output
+        self._row = to_row(change.record)
         self._verdicts: dict[tuple[object, ...], bool] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
 
@@ -118,13 +120,16 @@ class Judgement:
         )
         verdict = self._verdicts.get(key)
         if verdict is None:
-            request = _request(account, subscription)
-            if is_filter:
-                verdict = self._rules.matches(self._reader, text, record, request)
-            else:
-                verdict = self._rules.allows(self._reader, text, record, request)
-            self._verdicts[key] = verdict
+            verdict = self._verdicts[key] = self._ask(account, text, subscription, is_filter=is_filter)
         return verdict
+
+    def _ask(self, account: Account, text: str, subscription: Subscription, *, is_filter: bool) -> bool:
+        record, request = self._change.record, _request(account, subscription)
+        ask = self._rules.matches if is_filter else self._rules.allows
+        try:
+            return ask(self._reader, text, record, request, row=self._row)
+        except FilterError:
+            return False
 
     def _body(self, account: Account, subscription: Subscription) -> bytes:
         """Return the frame body for an account: shared by all who get the same form of the record."""

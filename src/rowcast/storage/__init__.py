@@ -14,9 +14,18 @@ from typing import Protocol
 
 from rowcast.errors import RowcastError
 from rowcast.schema.record import Change
-from rowcast.sql import Dialect, SQLValue
+from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 
-Row = tuple[SQLValue, ...]
+__all__ = [
+    "BudgetExceededError",
+    "Reader",
+    "Row",
+    "Snapshot",
+    "Storage",
+    "StorageError",
+    "Transaction",
+    "UniqueError",
+]
 
 
 class BudgetExceededError(RowcastError):
@@ -24,7 +33,15 @@ class BudgetExceededError(RowcastError):
 
 
 class StorageError(RowcastError):
-    """A statement failed for a reason that is not a constraint (disk full, read-only, locked)."""
+    """A statement failed for a reason that is not a constraint (disk full, read-only, locked).
+
+    `engine_text` is what the engine says, in the form in which the reference shows
+    it to superusers ("SQL logic error: no such column: x (1)").
+    """
+
+    def __init__(self, message: str, *, engine_text: str = "") -> None:
+        super().__init__(message)
+        self.engine_text = engine_text or message
 
 
 class UniqueError(StorageError):
@@ -33,22 +50,6 @@ class UniqueError(StorageError):
     def __init__(self, message: str, table: str = "", columns: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.table, self.columns = table, columns
-
-
-class Reader(Protocol):
-    """Reads one consistent state."""
-
-    def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
-        """Return all rows."""
-        ...
-
-    def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
-        """Return the first row, or None."""
-        ...
-
-    def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
-        """Return the first column of the first row, or None."""
-        ...
 
 
 class Transaction(Reader, Protocol):
@@ -81,14 +82,6 @@ class Transaction(Reader, Protocol):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside if the block raises; the transaction goes on."""
-        ...
-
-
-class Snapshot(Reader, Protocol):
-    """A reader that keeps its state until it is closed."""
-
-    def close(self) -> None:
-        """Let go of the state. May be called again without effect."""
         ...
 
 

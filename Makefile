@@ -76,7 +76,7 @@ imports: $(VENV)/.server $(VENV)/.dev ## direction of imports
 	$(BIN)/lint-imports --no-logo
 
 docs: $(VENV)/.server $(VENV)/.dev ## build the pages into site/, warnings are errors
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 conformance: $(VENV)/.server $(VENV)/.dev ## replay the recorded requests of the reference, if they are there
 	$(BIN)/python -m tests.conformance.replay

@@ -1,1 +1,1 @@
-"""What superusers manage: collections, and the log of requests."""
+"""What superusers manage: collections, and later settings, logs and backups."""

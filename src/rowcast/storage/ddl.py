@@ -151,9 +151,7 @@ def _convert_column(transaction: Transaction, table: str, field: Field) -> None:
     _alter(transaction, f"ALTER TABLE {quoted(table)} ADD {column}", f"add column {field.name}")
     values = _as_list(quoted(temporary)) if field.is_multiple else _as_last(quoted(temporary))
     transaction.run(f"UPDATE {quoted(table)} SET {quoted(field.name)} = {values}")
-    _alter(
-        transaction, f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(temporary)}", f"drop column {temporary}"
-    )
+    _alter(transaction, f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(temporary)}", f"drop column {temporary}")
     for _, sql in views:
         transaction.run(str(sql))
 

@@ -29,8 +29,27 @@ RAISED = (apsw.Error, OverflowError, UnicodeError, TypeError)
 """What running a statement may raise: besides apsw's own, values that SQLite can't hold."""
 
 
+_CODES = {
+    1: "SQL logic error", 4: "query aborted", 5: "database is locked", 6: "database table is locked", 7: "out of memory",
+    8: "attempt to write a readonly database", 9: "interrupted", 10: "disk I/O error",
+    11: "database disk image is malformed", 12: "unknown operation", 13: "database or disk is full",
+    14: "unable to open database file", 17: "database schema has changed", 18: "string or blob too big",
+    19: "constraint failed", 20: "datatype mismatch", 21: "bad parameter or other API misuse", 23: "authorization denied",
+    25: "column index out of range", 26: "file is not a database",
+}  # fmt: skip
+"""What sqlite3_errstr says of a result code."""
+
+
 def translate(error: Exception) -> Exception:
     """Return the `StorageError` (or `BudgetExceededError`) that says what `error` means."""
+    meaning = _meaning(error)
+    if isinstance(meaning, StorageError) and isinstance(error, apsw.Error):
+        code = getattr(error, "extendedresult", 0) or getattr(error, "result", 1)
+        meaning.engine_text = f"{_CODES.get(code & 0xFF, 'SQL logic error')}: {error} ({code})"
+    return meaning
+
+
+def _meaning(error: Exception) -> Exception:
     text = str(error)
     if isinstance(error, apsw.InterruptError):
         return BudgetExceededError("the statement was stopped: it takes too long for the event loop")

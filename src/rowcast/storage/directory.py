@@ -17,7 +17,8 @@ from rowcast.storage import StorageError
 from rowcast.storage.catalog_rows import load_catalog
 from rowcast.storage.migrations import check_migrations, check_tables, create_auxiliary, create_data
 from rowcast.storage.settings_rows import load_settings, save_settings
-from rowcast.storage.sqlite import SQLiteStorage, inspect
+from rowcast.storage.sqlite import SQLiteStorage
+from rowcast.storage.sqlite_readers import inspect
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,27 @@ RAISED = (apsw.Error, OverflowError, UnicodeError, TypeError)
 
 
 _CODES = {
-    1: "SQL logic error", 4: "query aborted", 5: "database is locked", 6: "database table is locked", 7: "out of memory",
-    8: "attempt to write a readonly database", 9: "interrupted", 10: "disk I/O error",
-    11: "database disk image is malformed", 12: "unknown operation", 13: "database or disk is full",
-    14: "unable to open database file", 17: "database schema has changed", 18: "string or blob too big",
-    19: "constraint failed", 20: "datatype mismatch", 21: "bad parameter or other API misuse", 23: "authorization denied",
-    25: "column index out of range", 26: "file is not a database",
-}  # fmt: skip
+    1: "SQL logic error",
+    4: "query aborted",
+    5: "database is locked",
+    6: "database table is locked",
+    7: "out of memory",
+    8: "attempt to write a readonly database",
+    9: "interrupted",
+    10: "disk I/O error",
+    11: "database disk image is malformed",
+    12: "unknown operation",
+    13: "database or disk is full",
+    14: "unable to open database file",
+    17: "database schema has changed",
+    18: "string or blob too big",
+    19: "constraint failed",
+    20: "datatype mismatch",
+    21: "bad parameter or other API misuse",
+    23: "authorization denied",
+    25: "column index out of range",
+    26: "file is not a database",
+}
 """What sqlite3_errstr says of a result code."""
 
 

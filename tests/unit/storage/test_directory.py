@@ -285,7 +285,7 @@ class TestRefused:
 
     def test_a_locked_database(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         create(path)
-        monkeypatch.setattr("rowcast.storage.sqlite.BUSY_TIMEOUT_MS", 1)
+        monkeypatch.setattr("rowcast.storage.sqlite_readers.BUSY_TIMEOUT_MS", 1)
         monkeypatch.setattr("rowcast.storage.sqlite_connections.BUSY_TIMEOUT_MS", 1)
         other = apsw.Connection(str(path / "data.db"))
         other.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -15,7 +15,8 @@ import pytest
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
 from rowcast.storage import BudgetExceededError, Reader, Snapshot, Storage, StorageError, UniqueError
-from rowcast.storage.sqlite import SQLiteSnapshot, SQLiteStorage, inspect
+from rowcast.storage.sqlite import SQLiteStorage
+from rowcast.storage.sqlite_readers import SQLiteSnapshot, inspect
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
@@ -36,7 +37,7 @@ def storage(file: Path) -> Iterator[SQLiteStorage]:
     storage.close()
 
 
-def change(id: str, before: object = None) -> Change:
+def change(id: str, before: Snapshot | None = None) -> Change:
     return Change("create", Record(Collection(id="c", name="t"), {"id": id}), before=before)
 
 
@@ -169,6 +170,15 @@ class TestWriting:
             assert ids(storage) == []
         assert ids(storage) == ["x", "y"]
 
+    def test_runs_a_statement_for_many_rows(self, storage: SQLiteStorage) -> None:
+        with storage.write() as tx:
+            tx.run_many("INSERT INTO t (id) VALUES (?)", ((id,) for id in "xy"))
+            with pytest.raises(UniqueError), tx.savepoint():
+                tx.run_many("INSERT INTO t (id) VALUES (?)", [("z",), ("x",)])
+        assert ids(storage) == ["x", "y"]
+        with pytest.raises(StorageError, match="has ended"):
+            tx.run_many("DELETE FROM t", [()])
+
     def test_rolls_back_when_the_block_raises(self, storage: SQLiteStorage) -> None:
         with pytest.raises(ZeroDivisionError), storage.write() as tx:
             tx.run("INSERT INTO t (id) VALUES ('x')")
@@ -202,7 +212,7 @@ class TestWriting:
     def test_a_thread_waits_for_its_turn_only_so_long(
         self, storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rowcast.storage.sqlite.WRITER_TIMEOUT_S", 0.01)
+        monkeypatch.setattr("rowcast.storage.sqlite_writer.TURN_TIMEOUT_S", 0.01)
         with storage.write(), pytest.raises(StorageError, match="no turn to write"):
             in_thread(lambda: insert(storage, "x"))
 
@@ -582,7 +592,7 @@ class TestOtherProcesses:
     def test_a_lock_that_stays_is_reported(
         self, storage: SQLiteStorage, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rowcast.storage.sqlite.BUSY_TIMEOUT_MS", 1)
+        monkeypatch.setattr("rowcast.storage.sqlite_writer.BUSY_TIMEOUT_MS", 1)
         other = apsw.Connection(str(file))
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked by another process"), storage.write():

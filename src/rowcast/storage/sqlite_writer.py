@@ -1,0 +1,290 @@
+"""Writing to SQLite: one connection, taken in turns, and what follows a commit.
+
+The connection is used only by the thread whose turn it is. What follows a commit
+(`on_commit`, `publish`) runs before the next turn, so everybody sees commits in one
+order. Under a budget nothing waits: a long statement, a writer at work or a lock of
+another process raise `BudgetExceededError`, and nothing of the transaction stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+import apsw
+
+from rowcast.errors import RowcastError
+from rowcast.schema.record import Change
+from rowcast.sql import SQLValue
+from rowcast.storage import BudgetExceededError, StorageError
+from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, Turns, connect
+from rowcast.storage.sqlite_errors import RAISED, translate
+from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot, Statements
+
+logger = logging.getLogger("rowcast.storage")
+
+Publish = Callable[[list[Change]], None]
+
+TURN_TIMEOUT_S = 30.0
+"""How long a thread waits for its turn to write, as the reference's query timeout."""
+
+_BUDGET_TURN_S = 0.001
+
+
+class Writer:
+    """The writer connection of one file. Raises apsw errors where it can't be opened."""
+
+    def __init__(self, path: str, readers: Readers, *, create: bool) -> None:
+        self.connection = connect(path, create=create, writable=True)
+        self.readers = readers
+        self.turns = Turns()
+        self.publish: Publish | None = None
+        self.transaction: SQLiteTransaction | None = None
+        self.is_closed = False
+        self.timeout_ms = BUSY_TIMEOUT_MS
+
+    def open(self) -> AbstractContextManager[SQLiteTransaction]:
+        """Return the block of a new transaction, or of a savepoint in that of this thread."""
+        current = self.transaction
+        if current is not None and current.thread == threading.get_ident():
+            return _Nested(current)
+        return _Write(self)
+
+    def take_turn(self, meter: Meter | None = None) -> None:
+        """Wait for this thread's turn. Raises BudgetExceededError or StorageError where it does not come."""
+        if self.turns.acquire(TURN_TIMEOUT_S if meter is None else _BUDGET_TURN_S):
+            return
+        if meter is not None:
+            raise BudgetExceededError("another thread is writing")
+        raise StorageError(f"the database is busy: no turn to write within {TURN_TIMEOUT_S:g} s")
+
+    def begin(self, meter: Meter | None) -> apsw.Cursor:
+        """Take SQLite's write lock and return a cursor that `meter` stops. Raises apsw errors."""
+        if self.is_closed:
+            raise StorageError("the database is closed")
+        timeout_ms = BUSY_TIMEOUT_MS if meter is None else 0
+        if timeout_ms != self.timeout_ms:
+            self.connection.set_busy_timeout(timeout_ms)
+            self.timeout_ms = timeout_ms
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        if meter is not None:
+            self.connection.set_progress_handler(meter.is_spent, METER_STEPS)
+        return cursor
+
+    def checkpoint(self) -> None:
+        """Move the whole log into the database file and truncate it; waits for readers."""
+        self.take_turn()
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error as error:
+            raise translate(error) from error
+        finally:
+            self.turns.release()
+
+    def close(self) -> bool:
+        """Wait for the turn and refuse all further transactions; return whether that is news."""
+        self.take_turn()
+        was_closed, self.is_closed = self.is_closed, True
+        self.turns.release()
+        return not was_closed
+
+
+class SQLiteTransaction(Statements):
+    """One write transaction. Used by the thread that opened it."""
+
+    __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "thread", "writer")
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.changes: list[Change] = []
+        self.thread = 0
+        self._cursor = ENDED
+        self._snapshot: SQLiteSnapshot | None = None
+        self._on_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
+
+    def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
+        """Run a statement and return the number of rows that it changed.
+
+        Rows that triggers changed are not counted.
+        """
+        connection = self.writer.connection
+        total = connection.total_changes()
+        try:
+            self._cursor.execute(sql, params).fetchall()
+        except RAISED as error:
+            raise self._failed(error) from error
+        return connection.changes() if connection.total_changes() != total else 0
+
+    def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
+        """Run a statement once for each set of parameters."""
+        try:
+            self._cursor.executemany(sql, params).fetchall()
+        except RAISED as error:
+            raise self._failed(error) from error
+
+    def before(self) -> SQLiteSnapshot:
+        """Return a reader on the state before this transaction.
+
+        It outlives the commit where one of `changes` holds it as its `before`; whoever
+        gets the changes closes it then. Until that the log can't be emptied, so close
+        it soon; at most 64 may be open. Else it ends with the transaction.
+        """
+        if self._snapshot is None:
+            self._snapshot = SQLiteSnapshot(self.writer.readers)
+        return self._snapshot
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Have `call` run after the commit, before the changes are published."""
+        self._on_commit.append(call)
+
+    def on_rollback(self, call: Callable[[], None]) -> None:
+        """Have `call` run if the transaction, or the savepoint around, does not commit; last asked, first run."""
+        self._on_rollback.append(call)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what is written inside, and what was asked for, if the block raises."""
+        return _Savepoint(self)
+
+    def marks(self) -> tuple[int, int, int]:
+        """Return how much was asked for so far, for `undo`."""
+        return len(self.changes), len(self._on_commit), len(self._on_rollback)
+
+    def undo(self, marks: tuple[int, int, int]) -> None:
+        """Forget what was asked for since `marks`, and run what was asked for that case."""
+        changes, on_commit, on_rollback = marks
+        calls = self._on_rollback[on_rollback:]
+        del self.changes[changes:], self._on_commit[on_commit:], self._on_rollback[on_rollback:]
+        for call in reversed(calls):
+            _run_hook(call)
+
+    def _failed(self, error: Exception) -> Exception:
+        meaning = translate(error)
+        if isinstance(meaning, BudgetExceededError):
+            # The statement may or may not have taken effect: nothing of this transaction may stay.
+            self._cursor = Ended(str(meaning), BudgetExceededError)
+        elif not self.writer.connection.in_transaction:
+            # SQLite has undone the transaction by itself (disk full); what ran now would be committed at once.
+            self._cursor = Ended(f"the transaction was undone: {meaning}")
+        return meaning
+
+
+class _Write(SQLiteTransaction):
+    """The block of a write transaction, and the transaction itself."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> SQLiteTransaction:
+        writer = self.writer
+        meter = writer.readers.local.meter
+        writer.take_turn(meter)
+        try:
+            self._cursor = writer.begin(meter)
+        except BaseException as error:
+            writer.turns.release()
+            if meter is not None and isinstance(error, apsw.BusyError):
+                raise BudgetExceededError("another process is writing") from error
+            if isinstance(error, apsw.Error):
+                raise translate(error) from error
+            raise
+        self.thread = threading.get_ident()
+        writer.transaction = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        writer = self.writer
+        try:
+            # A COMMIT must not be stopped: SQLite may report that after it has committed.
+            writer.connection.set_progress_handler(None)
+            if kind is None:
+                self._commit()
+            else:
+                self._roll_back()
+        finally:
+            self._cursor = ENDED
+            writer.transaction = None
+            writer.turns.release()
+
+    def _commit(self) -> None:
+        try:
+            self._cursor.execute("COMMIT")
+        except (apsw.Error, RowcastError) as error:
+            self._roll_back()
+            if isinstance(error, apsw.Error):
+                raise translate(error) from error
+            raise
+        self._cursor = ENDED
+        for call in self._on_commit:
+            _run_hook(call)
+        changes, snapshot, publish = self.changes, self._snapshot, self.writer.publish
+        if publish is not None and changes:
+            _run_hook(lambda: publish(changes))
+        if snapshot is not None and (publish is None or all(change.before is not snapshot for change in changes)):
+            snapshot.close()
+
+    def _roll_back(self) -> None:
+        self._cursor = ENDED
+        if self.writer.connection.in_transaction:
+            _run_hook(lambda: self.writer.connection.execute("ROLLBACK"))
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self.undo((0, 0, 0))
+
+
+class _Savepoint:
+    """A block inside of a transaction that can be undone alone."""
+
+    __slots__ = ("_marks", "_transaction")
+
+    def __init__(self, transaction: SQLiteTransaction) -> None:
+        self._transaction = transaction
+
+    def __enter__(self) -> None:
+        self._marks = self._transaction.marks()
+        self._transaction.rows("SAVEPOINT rowcast")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        transaction = self._transaction
+        if kind is None:
+            transaction.rows("RELEASE rowcast")
+            return
+        try:
+            if not isinstance(raised, BudgetExceededError) and transaction.writer.connection.in_transaction:
+                transaction.rows("ROLLBACK TO rowcast")
+                transaction.rows("RELEASE rowcast")
+        finally:
+            transaction.undo(self._marks)
+
+
+class _Nested:
+    """A `write` inside of a `write`: a savepoint that hands out the transaction around it."""
+
+    __slots__ = ("_savepoint", "_transaction")
+
+    def __init__(self, transaction: SQLiteTransaction) -> None:
+        self._transaction, self._savepoint = transaction, _Savepoint(transaction)
+
+    def __enter__(self) -> SQLiteTransaction:
+        self._savepoint.__enter__()
+        return self._transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._savepoint.__exit__(kind, raised, trace)
+
+
+def _run_hook(call: Callable[[], object]) -> None:
+    """Run what follows a commit or rollback; its failure can't change the outcome any more."""
+    try:
+        call()
+    except Exception:
+        logger.exception("a call after the end of a transaction failed")

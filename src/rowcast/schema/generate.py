@@ -11,18 +11,8 @@ import os
 import secrets
 from functools import lru_cache
 
-from rowcast.schema.pattern_syntax import (
-    ANY,
-    ANY_IN_LINE,
-    Alternate,
-    Assertion,
-    CharSet,
-    Concat,
-    Node,
-    PatternError,
-    Repeat,
-    parse,
-)
+from rowcast.schema.pattern_nodes import ANY, ANY_IN_LINE, Alternate, Assertion, CharSet, Concat, Node, Repeat
+from rowcast.schema.pattern_syntax import PatternError, parse
 
 LETTERS_AND_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

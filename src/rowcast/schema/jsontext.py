@@ -22,8 +22,12 @@ class JSONText(str):
 
 
 NULL = JSONText("null")
+UNWRITABLE = JSONText("")
+"""Stands for a value that has no JSON text; validation refuses it."""
 
-_MAX_DEPTH = 500
+MAX_DEPTH = 200
+"""How deep a value may nest; deeper ones can't be written without risking the stack."""
+
 _decode = msgspec.json.Decoder().decode
 _scan = msgspec.json.Decoder(msgspec.Raw).decode
 _quote = msgspec.json.Encoder().encode
@@ -57,7 +61,7 @@ def _go_numbers(value: object, depth: int) -> object:
         return value
     if isinstance(value, int | float):
         return _go_number(value)
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
         return {str(key): _go_numbers(item, depth + 1) for key, item in value.items()}

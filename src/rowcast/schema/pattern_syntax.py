@@ -10,57 +10,27 @@ not kept. Errors have Go's texts, as they reach clients.
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass
-from functools import lru_cache
+from rowcast.schema.pattern_nodes import (
+    ANY,
+    ANY_IN_LINE,
+    CATEGORIES,
+    MAX_CHAR,
+    PERL,
+    POSIX,
+    SCRIPTS,
+    Alternate,
+    Assertion,
+    CharSet,
+    Concat,
+    Node,
+    Repeat,
+    complement,
+    is_word,
+)
 
 _MAX_REPEAT = 1000
 _MAX_DEPTH = 100
-_MAX_CHAR = 0x10FFFF
-
-Ranges = tuple[tuple[int, int], ...]
-
-_DIGIT: Ranges = ((48, 57),)
-_SPACE: Ranges = ((9, 10), (12, 13), (32, 32))
-_WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
-_POSIX: dict[str, Ranges] = {
-    "alnum": ((48, 57), (65, 90), (97, 122)),
-    "alpha": ((65, 90), (97, 122)),
-    "ascii": ((0, 127),),
-    "blank": ((9, 9), (32, 32)),
-    "cntrl": ((0, 31), (127, 127)),
-    "digit": _DIGIT,
-    "graph": ((33, 126),),
-    "lower": ((97, 122),),
-    "print": ((32, 126),),
-    "punct": ((33, 47), (58, 64), (91, 96), (123, 126)),
-    "space": ((9, 13), (32, 32)),
-    "upper": ((65, 90),),
-    "word": _WORD,
-    "xdigit": ((48, 57), (65, 70), (97, 102)),
-}
-_PERL: dict[str, Ranges] = {"d": _DIGIT, "s": _SPACE, "w": _WORD}
-_MORE_FOLDS = {"k": "\u212a", "s": "\u017f", "å": "\u212b", "µ": "\u03bc", "μ": "\u00b5", "ω": "\u2126"}
-"""Characters whose lower case is another letter that doesn't lead back to them."""
 _CONTROL = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
-# fmt: off
-_CATEGORIES = frozenset(
-    (
-        "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No",
-        "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs",
-    )
-)
-# fmt: on
-# fmt: off
-_SCRIPTS = frozenset(
-    (
-        "Arabic", "Armenian", "Bengali", "Bopomofo", "Braille", "Cherokee", "Coptic", "Cyrillic", "Devanagari",
-        "Ethiopic", "Georgian", "Greek", "Gujarati", "Gurmukhi", "Han", "Hangul", "Hebrew", "Hiragana", "Kannada",
-        "Katakana", "Khmer", "Lao", "Latin", "Malayalam", "Mongolian", "Myanmar", "Oriya", "Runic", "Sinhala",
-        "Syriac", "Tamil", "Telugu", "Thaana", "Thai", "Tibetan",
-    )
-)
-# fmt: on
 
 
 class PatternError(ValueError):
@@ -68,94 +38,6 @@ class PatternError(ValueError):
 
     def __init__(self, problem: str, part: str = "") -> None:
         super().__init__(f"error parsing regexp: {problem}: `{part}`")
-
-
-@dataclass(frozen=True, slots=True)
-class CharSet:
-    """One character out of ranges and Unicode classes; `folded` ignores letter case."""
-
-    ranges: Ranges = ()
-    classes: tuple[tuple[str, bool], ...] = ()
-    negated: bool = False
-    folded: bool = False
-
-    def contains(self, char: str) -> bool:
-        """Whether `char` is one of the set."""
-        found = self._has(char)
-        if not found and self.folded:
-            found = any(self._has(other) for other in _folds(char))
-        return found != self.negated
-
-    def alphabet(self) -> str:
-        """Return all characters of the set, "" where it is negated, folded, of Unicode classes, or large."""
-        if self.negated or self.folded or self.classes or sum(high - low + 1 for low, high in self.ranges) > 256:
-            return ""
-        return "".join(dict.fromkeys(chr(code) for low, high in self.ranges for code in range(low, high + 1)))
-
-    def _has(self, char: str) -> bool:
-        code = ord(char)
-        if any(low <= code <= high for low, high in self.ranges):
-            return True
-        return any(in_class(name, char) != negated for name, negated in self.classes)
-
-
-ANY = CharSet(((0, _MAX_CHAR),))
-ANY_IN_LINE = CharSet(((0, 9), (11, _MAX_CHAR)))
-
-
-@dataclass(frozen=True, slots=True)
-class Assertion:
-    """A condition on the place: "begin text", "end line", "word boundary", ..."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Concat:
-    """All items one after the other; none is the empty text."""
-
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Alternate:
-    """One of the items."""
-
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """An item `least` to `most` times; None is without end."""
-
-    item: Node
-    least: int
-    most: int | None
-
-
-Node = CharSet | Assertion | Concat | Alternate | Repeat
-
-
-@lru_cache(maxsize=4096)
-def in_class(name: str, char: str) -> bool:
-    """Whether `char` is of a Unicode category ("Lu", "L"), a script ("Greek"), or "word", "digit", "space"."""
-    if name in _CATEGORIES:
-        return unicodedata.category(char).startswith(name)
-    if name == "Any":
-        return True
-    words = unicodedata.name(char, "").split("-")[0].split(" ")
-    return words[0] == ("CJK" if name == "Han" else name.upper())
-
-
-def _folds(char: str) -> list[str]:
-    """Return the other letter cases of a character."""
-    others = [char.lower(), char.upper(), char.title(), *_MORE_FOLDS.get(char.lower(), "")]
-    return [other for other in others if len(other) == 1]
-
-
-def is_word(char: str) -> bool:
-    """Whether `char` is an ASCII letter, a digit or "_"."""
-    return char == "_" or (char.isascii() and char.isalnum())
 
 
 def parse(pattern: str) -> Node:
@@ -323,9 +205,9 @@ class _Parser:
         """Read \\d, \\W, \\pL, \\P{Greek}, if one is here."""
         start = self.at
         char = self.text[start + 1 : start + 2]
-        if char.lower() in _PERL and char:
+        if char.lower() in PERL and char:
             self.at += 2
-            return CharSet(_PERL[char.lower()], negated=char.isupper(), folded=self.fold)
+            return CharSet(PERL[char.lower()], negated=char.isupper(), folded=self.fold)
         if char not in ("p", "P"):
             return None
         end = self.text.find("}", start) if self.text[start + 2 : start + 3] == "{" else start + 2
@@ -333,7 +215,7 @@ class _Parser:
         self.at = end + 1
         negated = (char == "P") != name.startswith("^")
         name = name.removeprefix("^")
-        if end < 0 or not (name in _CATEGORIES or name in _SCRIPTS or name == "Any"):
+        if end < 0 or not (name in CATEGORIES or name in SCRIPTS or name == "Any"):
             raise PatternError("invalid character class range", self.text[start : self.at or None])
         return CharSet(classes=((name, negated),), folded=self.fold)
 
@@ -371,7 +253,7 @@ class _Parser:
             return None
         self.at += size
         code = int(digits, 16)
-        return code if code <= _MAX_CHAR else None
+        return code if code <= MAX_CHAR else None
 
     def char_class(self) -> CharSet:
         start = self.at
@@ -385,7 +267,7 @@ class _Parser:
             if self.at >= len(self.text):
                 raise PatternError("missing closing ]", self.text[start:])
             if (inner := self.posix_class() or self.nested_escape()) is not None:
-                ranges += _complement(inner.ranges) if inner.negated else inner.ranges
+                ranges += complement(inner.ranges) if inner.negated else inner.ranges
                 classes += inner.classes
             else:
                 ranges.append(self.class_range(start))
@@ -402,10 +284,10 @@ class _Parser:
         if end < 0:
             return None
         name = self.text[self.at + 2 : end]
-        if name.removeprefix("^") not in _POSIX:
+        if name.removeprefix("^") not in POSIX:
             raise PatternError("invalid character class range", self.text[self.at : end + 2])
         self.at = end + 2
-        return CharSet(_POSIX[name.removeprefix("^")], negated=name.startswith("^"))
+        return CharSet(POSIX[name.removeprefix("^")], negated=name.startswith("^"))
 
     def class_range(self, start: int) -> tuple[int, int]:
         begin = self.at
@@ -445,13 +327,3 @@ def _repeats(node: Node) -> int:
     if isinstance(node, Concat | Alternate):
         return max((_repeats(item) for item in node.items), default=1)
     return 1
-
-
-def _complement(ranges: Ranges) -> Ranges:
-    gaps = []
-    after = 0
-    for low, high in sorted(ranges):
-        if low > after:
-            gaps.append((after, low - 1))
-        after = max(after, high + 1)
-    return (*gaps, (after, _MAX_CHAR)) if after <= _MAX_CHAR else tuple(gaps)

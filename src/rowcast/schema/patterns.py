@@ -13,17 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rowcast.errors import FieldError
-from rowcast.schema.pattern_syntax import (
-    Alternate,
-    Assertion,
-    CharSet,
-    Concat,
-    Node,
-    PatternError,
-    Repeat,
-    is_word,
-    parse,
-)
+from rowcast.schema.pattern_nodes import Alternate, Assertion, CharSet, Concat, Node, Repeat, is_word
+from rowcast.schema.pattern_syntax import PatternError, parse
 
 __all__ = ["Matcher", "PatternError", "compile_pattern", "pattern_matches", "validate_pattern"]
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from rowcast.schema.fields.base import RESERVED_NAMES, Field, Lookup, Modifier
+from rowcast.schema.fields.field import RESERVED_NAMES, Field, Lookup, Modifier
 from rowcast.schema.fields.lists import FileField, RelationField, SelectField
 from rowcast.schema.fields.scalars import AutodateField, BoolField, DateField, GeoPointField, JSONField, NumberField
 from rowcast.schema.fields.texts import EditorField, EmailField, PasswordField, TextField, URLField

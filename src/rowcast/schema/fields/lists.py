@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import checks, jsontext
 from rowcast.schema.casts import to_text, unique_texts
-from rowcast.schema.fields.base import Field, Lookup, Modifier, common_settings
+from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.uploads import Upload
 from rowcast.sql import SQLValue
 

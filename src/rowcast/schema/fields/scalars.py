@@ -14,7 +14,7 @@ import msgspec
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import checks, dates, geo, jsontext
 from rowcast.schema.casts import plain_number, short_number_text, to_bool, to_number
-from rowcast.schema.fields.base import Field, Lookup, Modifier, common_settings
+from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.geo import GeoPoint
 from rowcast.schema.jsontext import JSONText
 from rowcast.sql import SQLValue
@@ -250,7 +250,7 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
         try:
             return jsontext.dump(raw)
         except ValueError:
-            return jsontext.NULL
+            return jsontext.UNWRITABLE
 
     def from_db(self, value: SQLValue) -> JSONText:
         if value is None:

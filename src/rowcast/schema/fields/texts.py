@@ -14,7 +14,7 @@ import msgspec
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import addresses, checks
 from rowcast.schema.casts import to_text
-from rowcast.schema.fields.base import Field, Lookup, Modifier, common_settings
+from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.generate import random_by_pattern
 from rowcast.schema.patterns import PatternError, pattern_matches, validate_pattern
 

@@ -1,14 +1,46 @@
-"""uvicorn with two additions: streams get their transport, and end before the server waits for them."""
+"""uvicorn with a few changes: streams get their transport and end before the server waits for them.
+
+The application is opened before the server accepts and closed after its last
+answer; what it raises while it is opened reaches whoever called `run`.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from rowcast.api.request import Receive, Scope, Send
 from rowcast.api.stream import TRANSPORT_EXTENSION
+
+_GRACE_S = 10
+"""How long a stop waits for the requests that are under way."""
+
+
+class Application(Protocol):
+    """What is served."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request."""
+        ...
+
+    async def start(self) -> None:
+        """Open what requests need."""
+        ...
+
+    async def stop(self) -> None:
+        """Close it."""
+        ...
+
+    def end_streams(self) -> None:
+        """End what would not end by itself."""
+        ...
 
 
 class TransportProtocol(HttpToolsProtocol):
@@ -21,13 +53,58 @@ class TransportProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends the streams when it is told to stop: uvicorn would wait for them, and they never end by themselves."""
+    """Serves one application until a signal asks to stop. Streams would never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, *, end_streams: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, *, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._end_streams = end_streams
+        self._application = application
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept, and tell it."""
+        await super().startup(sockets)
+        self._tell_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, end streams, wait for the other requests."""
-        self._end_streams()
+        self._application.end_streams()
         await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal. uvicorn would raise it again, so that the process ends as if it had failed."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(application: Application, listening: socket.socket, *, started: Callable[[], None] = lambda: None) -> None:
+    """Serve an application on an open socket until a signal asks to stop.
+
+    `started` is called once requests are answered. Raises what `application.start` raises.
+    """
+    config = uvicorn.Config(
+        application,
+        http=TransportProtocol,
+        ws="none",
+        loop="uvloop",
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+        backlog=2048,
+    )
+
+    async def serve() -> None:
+        await application.start()
+        try:
+            await Server(config, application, started=started).serve(sockets=[listening])
+        finally:
+            await application.stop()
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve())

@@ -1,0 +1,197 @@
+"""The way of a request: from ASGI to a handler, and of its answer back.
+
+The order is that of the reference's middlewares (apis/base.go, middlewares.go):
+CORS, activity log, recovery from failures, token, superuser addresses, security
+headers, rate limit, body limit, guard, handler. Handlers raise; this module turns
+errors into answers, and nothing that fails by surprise reaches a client.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from rowcast.admin.activity import ActivityLog, Entry
+from rowcast.api import responses
+from rowcast.api.cors import Cors
+from rowcast.api.limits import RateLimits, is_listed
+from rowcast.api.matcher import Matcher, clean
+from rowcast.api.request import Receive, Request, Scope, Send
+from rowcast.api.responses import Answer, Headers
+from rowcast.api.route import MAX_BODY, Route
+from rowcast.config import SettingsRef
+from rowcast.errors import (
+    ApiError,
+    BadRequestError,
+    BodyTooLargeError,
+    FilterError,
+    ForbiddenError,
+    InternalError,
+    NotFoundError,
+)
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.record import Record
+
+_log = logging.getLogger("rowcast.api")
+
+_SECURITY: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-xss-protection", b"1; mode=block"),
+]
+
+_LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
+
+
+class Authenticate(Protocol):
+    """Finds the account of a token."""
+
+    def __call__(self, token: str) -> Awaitable[Record | None]:
+        """Return the account, None for a token that is missing, malformed, expired or revoked."""
+        ...
+
+
+class Pipeline:
+    """Answers HTTP requests. Knows routes and what guards them, not what they do."""
+
+    def __init__(
+        self,
+        *,
+        routes: Matcher[Route],
+        fallback: Callable[[Request], Awaitable[Answer]],
+        authenticate: Authenticate,
+        catalog: CatalogRef,
+        settings: SettingsRef,
+        limits: RateLimits,
+        cors: Cors,
+        activity: ActivityLog,
+    ) -> None:
+        self._routes = routes
+        self._fallback = Route("", "", fallback, is_success_logged=False)
+        self._authenticate = authenticate
+        self._catalog = catalog
+        self._settings = settings
+        self._limits = limits
+        self._cors = cors
+        self._activity = activity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Never raises for what a client sent."""
+        request = Request(scope, receive)
+        path = request.raw_path
+        if (cleaned := clean(path)) != path or self._routes.directory(request.method, path):
+            await self._move(request, send, cleaned if cleaned != path else path + "/")
+            return
+        headers = self._cors.headers(request)
+        if request.method == "OPTIONS":
+            await self._cors.preflight(request).send(request, send, headers)
+            return
+        started = time.perf_counter()
+        route, request.values = self._routes.match(request.method, path) or (self._fallback, ())
+        error: ApiError | None = None
+        try:
+            answer = await self._answer(request, route)
+        except Exception as raised:  # noqa: BLE001 - whatever fails must not reach the client
+            error = as_api_error(raised)
+            answer = responses.failure(error)
+        finally:
+            if request.cleanups:
+                request.cleanup()
+        await answer.send(request, send, headers + _SECURITY)
+        if self._activity.is_on and (error is not None or route.is_success_logged):
+            self._note(request, answer.status, time.perf_counter() - started, error)
+
+    async def _answer(self, request: Request, route: Route) -> Answer:
+        settings = self._settings.current
+        request.address = request.locate(settings.trusted_proxy)
+        token = bearer(request.headers.get(b"authorization"))
+        if token:
+            request.token = token
+            request.auth = await self._authenticate(token)
+        is_superuser = request.is_superuser
+        if is_superuser and settings.superuser_ips and not is_listed(settings.superuser_ips, request.address):
+            raise ForbiddenError
+        if route.tags:
+            request.collection = self._collection(request.values[0], route.missing)
+            if not is_superuser:
+                self.check_limit(request, request.collection, route.tags)
+        elif settings.rate_limits.enabled and not is_superuser:
+            self._limits.check(_labels(request), address=request.address, is_auth=request.auth is not None)
+        request.body_limit = route.body_limit(request.collection) if route.body_limit else MAX_BODY
+        length = request.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length[:20]) > request.body_limit:
+            raise BodyTooLargeError
+        if route.guard is not None:
+            route.guard(request)
+        return await route.handler(request)
+
+    def check_limit(self, request: Request, collection: Collection, tags: tuple[str, ...]) -> None:
+        """Count a request for a collection (apis/middlewares_rate_limit.go, checkCollectionRateLimit)."""
+        if not self._settings.current.rate_limits.enabled:
+            return
+        labels = [f"{collection.name}:{tag}" for tag in tags] + [f"*:{tag}" for tag in tags] + _labels(request)
+        counter = collection.id + "\n" + "\n".join(tags)
+        self._limits.check(labels, address=request.address, is_auth=request.auth is not None, counter=counter)
+
+    def _collection(self, name_or_id: str, missing: str) -> Collection:
+        collection = self._catalog.current.find(name_or_id)
+        if collection is None:
+            raise NotFoundError(missing)
+        return collection
+
+    async def _move(self, request: Request, send: Send, path: str) -> None:
+        """Redirect to the clean path, as Go's ServeMux does before any middleware runs."""
+        query = request.scope["query_string"].decode("latin-1")
+        location = request.scope.get("root_path", "") + path + ("?" + query if query else "")
+        await responses.moved(request, location).send(request, send, [])
+
+    def _note(self, request: Request, status: int, took_s: float, error: ApiError | None) -> None:
+        auth = request.auth
+        query = request.scope["query_string"].decode("latin-1")
+        self._activity.add(
+            Entry(
+                at=time.time() - took_s,
+                took_s=took_s,
+                method=_cut(request.method, _LONGEST_METHOD),
+                url=_cut(request.raw_path + ("?" + query if query else ""), _LONGEST_URL),
+                status=status,
+                auth_collection=auth.collection.name if auth else "",
+                auth_id=auth.id if auth else "",
+                user_ip=request.address,
+                remote_ip=request.remote,
+                referer=_cut(request.header(b"referer"), _LONGEST_HEADER),
+                user_agent=_cut(request.header(b"user-agent"), _LONGEST_HEADER),
+                error=error.message if error else "",
+                details=error.data if error else None,
+            )
+        )
+
+
+def as_api_error(raised: Exception) -> ApiError:
+    """Return what a client is told of an error; what nobody foresaw is logged and told as a 500."""
+    if isinstance(raised, ApiError):
+        return raised
+    if isinstance(raised, FilterError):
+        return BadRequestError()
+    _log.error("a request failed", exc_info=raised)
+    return InternalError()
+
+
+def bearer(value: bytes | None) -> str:
+    """Return the token of an Authorization header; the scheme "Bearer" may be left out."""
+    if not value:
+        return ""
+    if len(value) > 7 and value[:7].lower() == b"bearer ":
+        value = value[7:]
+    return value.decode("latin-1")
+
+
+def _labels(request: Request) -> list[str]:
+    return [f"{request.method} {request.path}", request.path]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "..."

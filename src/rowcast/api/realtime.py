@@ -1,0 +1,82 @@
+"""`/api/realtime`: open a stream, and say what it listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rowcast.api import wire
+from rowcast.api.request import Request, Send
+from rowcast.api.responses import NO_CONTENT, Answer, Headers
+from rowcast.api.stream import serve_stream
+from rowcast.api.wire import Kind
+from rowcast.errors import BadRequestError, ErrorData, FieldError
+from rowcast.realtime.hub import Hub
+from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
+
+_FORM: dict[str, Kind] = {"clientId": "text", "subscriptions": "texts"}
+
+_REQUIRED = FieldError("validation_required", "Cannot be blank.")
+
+
+class _StreamAnswer:
+    """An answer that lasts as long as its stream."""
+
+    status = 200
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def send(self, request: Request, send: Send, headers: Headers) -> None:
+        """Hold the stream until it ends; a HEAD request gets the head alone."""
+        await serve_stream(self._hub, request.scope, request.receive, send, address=request.address, headers=headers)
+
+
+class Realtime:
+    """Answers requests for streams (apis/realtime.go)."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def connect(self, _request: Request) -> Answer:
+        """Open a stream. Who asks does not count: rights come with the subscription."""
+        return _StreamAnswer(self._hub)
+
+    async def subscribe(self, request: Request) -> Answer:
+        """Replace the topics of a stream, and with them its account."""
+        try:
+            form = (await wire.read(request)).bind(_FORM)
+        except BadRequestError as error:
+            raise BadRequestError from error
+        client_id, subscriptions = str(form["clientId"]), form["subscriptions"]
+        topics = [str(topic) for topic in subscriptions] if isinstance(subscriptions, list) else []
+        check(client_id, topics)
+        self._hub.subscribe(client_id, topics, auth=request.auth, address=request.address)
+        return NO_CONTENT
+
+
+def check(client_id: str, topics: Sequence[str]) -> None:
+    """Check a submitted form; lengths count bytes. Raises BadRequestError with an entry for each bad field."""
+    data = ErrorData()
+    if not client_id.strip():
+        data["clientId"] = _REQUIRED
+    elif len(client_id.encode()) > MAX_CLIENT_ID_BYTES:
+        data["clientId"] = _length(1, MAX_CLIENT_ID_BYTES)
+    if len(topics) > MAX_SUBSCRIPTIONS:
+        data["subscriptions"] = _length(0, MAX_SUBSCRIPTIONS)
+    elif items := ErrorData(
+        (str(index), _length(0, MAX_SUBSCRIPTION_BYTES))
+        for index, topic in enumerate(topics)
+        if len(topic.encode()) > MAX_SUBSCRIPTION_BYTES
+    ):
+        data["subscriptions"] = items
+    if data:
+        raise BadRequestError("", data)
+
+
+def _length(shortest: int, longest: int) -> FieldError:
+    if shortest:
+        text = f"The length must be between {shortest} and {longest}."
+    else:
+        text = f"The length must be no more than {longest}."
+    code = "validation_length_out_of_range" if shortest else "validation_length_too_long"
+    return FieldError(code, text, {"max": longest, "min": shortest})

@@ -1,0 +1,57 @@
+"""`/api/collections/{collection}/records`: list, view, create, update, delete."""
+
+from __future__ import annotations
+
+from rowcast.api import wire
+from rowcast.api.request import Request
+from rowcast.api.responses import NO_CONTENT, Answer, json
+from rowcast.api.work import Work
+from rowcast.records import Records
+from rowcast.schema.request import RequestInfo
+
+
+class RecordsApi:
+    """Answers requests for records (apis/record_crud.go)."""
+
+    def __init__(self, work: Work, records: Records) -> None:
+        self._work = work
+        self._records = records
+
+    async def list(self, request: Request) -> Answer:
+        """Return a page of records."""
+        collection, info = request.collection, await _info(request)
+        key = (collection.id, request.query.get("filter"), request.query.get("sort"))
+        return json(await self._work.quick(lambda: self._records.list(info, collection), key))
+
+    async def view(self, request: Request) -> Answer:
+        """Return one record."""
+        collection, info = request.collection, await _info(request)
+        record_id = request.values[1]
+        return json(await self._work.quick(lambda: self._records.view(info, collection, record_id), collection.id))
+
+    async def create(self, request: Request) -> Answer:
+        """Create a record."""
+        collection, body = request.collection, await wire.read(request)
+        info = request.info(body.values())
+        is_slow = bool(body.files) or self._records.hashes(collection, info.body)
+        run = self._work.slow if is_slow else self._work.write
+        return json(await run(lambda: self._records.create(info, collection, body.files)))
+
+    async def update(self, request: Request) -> Answer:
+        """Change a record."""
+        collection, body = request.collection, await wire.read(request)
+        info, record_id = request.info(body.values()), request.values[1]
+        is_slow = bool(body.files) or self._records.hashes(collection, info.body)
+        run = self._work.slow if is_slow else self._work.write
+        return json(await run(lambda: self._records.update(info, collection, record_id, body.files)))
+
+    async def delete(self, request: Request) -> Answer:
+        """Delete a record with what depends on it."""
+        collection, info = request.collection, await _info(request)
+        record_id = request.values[1]
+        await self._work.write(lambda: self._records.delete(info, collection, record_id))
+        return NO_CONTENT
+
+
+async def _info(request: Request) -> RequestInfo:
+    return request.info((await wire.read(request)).values())

@@ -1,0 +1,41 @@
+"""The table of routes: every method and path of the API, what answers it and what guards it.
+
+Copies the `bind…Api` functions of the reference's apis/*.go. The matcher does not
+depend on the order of the rows.
+"""
+
+from __future__ import annotations
+
+from rowcast.api.collections import CollectionsApi
+from rowcast.api.health import Health
+from rowcast.api.realtime import Realtime
+from rowcast.api.records import RecordsApi
+from rowcast.api.route import Route, collection_body_limit, superuser_only
+
+_NO_COLLECTION = "Missing collection context."
+
+
+def table(*, health: Health, collections: CollectionsApi, records: RecordsApi, realtime: Realtime) -> list[Route]:
+    """Return all routes."""
+    root = "/api/collections"
+    one = root + "/{collection}"
+    return [
+        Route("GET", "/api/health", health.check),
+        Route("GET", root, collections.list, superuser_only),
+        Route("POST", root, collections.create, superuser_only),
+        Route("PUT", root + "/import", collections.import_, superuser_only),
+        Route("GET", root + "/meta/scaffolds", collections.scaffolds, superuser_only),
+        Route("GET", root + "/meta/oauth2-providers", collections.oauth2_providers, superuser_only),
+        Route("POST", root + "/meta/dry-run-view", collections.dry_run_view, superuser_only),
+        Route("GET", one, collections.view, superuser_only),
+        Route("PATCH", one, collections.update, superuser_only),
+        Route("DELETE", one, collections.delete, superuser_only),
+        Route("DELETE", one + "/truncate", collections.truncate, superuser_only),
+        Route("GET", one + "/records", records.list, tags=("list",), missing=_NO_COLLECTION),
+        Route("GET", one + "/records/{id}", records.view, tags=("view",), missing=_NO_COLLECTION),
+        Route("POST", one + "/records", records.create, tags=("create",), body_limit=collection_body_limit),
+        Route("PATCH", one + "/records/{id}", records.update, tags=("update",), body_limit=collection_body_limit),
+        Route("DELETE", one + "/records/{id}", records.delete, tags=("delete",), missing=_NO_COLLECTION),
+        Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),
+        Route("POST", "/api/realtime", realtime.subscribe),
+    ]

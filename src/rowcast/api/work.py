@@ -1,0 +1,80 @@
+"""Where a call runs: on the event loop while it is quick, else in a thread.
+
+A call is a plain function that may be run again from its start: what it did is
+undone when the budget of the storage ends it. Reads and writes have threads of
+their own, so that writers that wait for their turn never keep readers out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rowcast.storage import BudgetExceededError, Storage
+
+T = TypeVar("T")
+
+_READERS = 8
+_WRITERS = 8
+
+_SLOW_FOR_S = 10.0
+"""How long a call that was too slow for the loop goes to a thread at once."""
+
+_MAX_SLOW = 1024
+
+
+class Work:
+    """Runs calls of one storage. Used on the event loop."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._budget = storage.budget
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rowcast-read")
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="rowcast-write")
+        self._slow: OrderedDict[Hashable, float] = OrderedDict()
+
+    async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
+        """Run a read that is likely short; `key` names its kind, to remember which ones are not."""
+        if key is None or not self._slow or not self._is_slow(key):
+            try:
+                with self._budget():
+                    return call()
+            except BudgetExceededError:
+                if key is not None:
+                    self._remember(key)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+    async def write(self, call: Callable[[], T]) -> T:
+        """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""
+        try:
+            with self._budget():
+                return call()
+        except BudgetExceededError:
+            return await self.slow(call)
+
+    async def slow(self, call: Callable[[], T]) -> T:
+        """Run a call that is long by nature (passwords, imports, schema changes) in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, call)
+
+    def close(self) -> None:
+        """Wait for what runs and let the threads go."""
+        self._readers.shutdown(cancel_futures=True)
+        self._writers.shutdown(cancel_futures=True)
+
+    def _is_slow(self, key: Hashable) -> bool:
+        until = self._slow.get(key)
+        if until is None:
+            return False
+        if until > time.monotonic():
+            return True
+        del self._slow[key]
+        return False
+
+    def _remember(self, key: Hashable) -> None:
+        self._slow[key] = time.monotonic() + _SLOW_FOR_S
+        self._slow.move_to_end(key)
+        if len(self._slow) > _MAX_SLOW:
+            self._slow.popitem(last=False)

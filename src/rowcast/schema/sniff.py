@@ -32,6 +32,14 @@ class FileType(NamedTuple):
         return any(name.partition(";")[0].strip().lower() in own for name in names)
 
 
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\x00\x00\xfe\xff", "utf-32be"),
+    (b"\xff\xfe\x00\x00", "utf-32le"),
+    (b"\xfe\xff", "utf-16be"),
+    (b"\xff\xfe", "utf-16le"),
+)
+
 OCTETS = FileType("application/octet-stream")
 TEXT = FileType("text/plain", ".txt")
 
@@ -175,6 +183,19 @@ def detect(head: bytes) -> FileType:
     if head[:1] == b"\xff" and head[1:2] in (b"\xfb", b"\xf3", b"\xf2"):
         return FileType("audio/mpeg", ".mp3", ("audio/x-mpeg", "audio/mp3"))
     return _text_type(head) if _is_text(head) else OCTETS
+
+
+def charset(head: bytes) -> str:
+    """Return the charset of a text by its first bytes: that of its byte order mark, UTF-8 where it fits, else Latin."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    try:
+        # A character may be cut at the end.
+        head.decode("utf-8") if len(head) < HEAD else head[: HEAD - 4].decode("utf-8")
+    except UnicodeDecodeError:
+        return "windows-1252" if any(0x80 <= byte <= 0x9F for byte in head) else "iso-8859-1"
+    return "utf-8"
 
 
 def _container(head: bytes) -> FileType | None:

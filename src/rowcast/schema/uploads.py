@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rowcast.schema.generate import ID_ALPHABET, random_text
-from rowcast.schema.sniff import HEAD, detect
+from rowcast.schema.sniff import HEAD, charset, detect
 
 _EXTENSION_REST = re.compile(r"[^\w.*\-+=#]+", re.ASCII)
 _SEPARATORS = re.compile(r"[\W_]+", re.ASCII)
 _WORD_START = re.compile(r"(?<=[^A-Z])(?=[A-Z])")
 
+_WITH_CHARSET = frozenset(("text/plain", "text/html", "text/xml"))
 _LONGEST_ORIGINAL = 300
 _LONGEST_NAME = 100
 _SHORTEST_NAME = 3
@@ -47,6 +48,12 @@ class Upload:
     def is_of_type(self, mime_types: tuple[str, ...]) -> bool:
         """Whether the content, whatever the name says, is of one of these types."""
         return detect(self.head()).is_one_of(mime_types)
+
+    def content_type(self) -> str:
+        """Return the MIME type of the content, for texts with their charset."""
+        head = self.head()
+        kind = detect(head).name
+        return f"{kind}; charset={charset(head)}" if head and kind in _WITH_CHARSET else kind
 
     def to_filter(self) -> dict[str, object]:
         """Return what a rule sees of it (`@request.body.file.name`)."""

@@ -65,7 +65,7 @@ class Transaction(Reader, Protocol):
         """Run a statement once for each set of parameters."""
         ...
 
-    def before(self) -> Reader:
+    def before(self) -> Snapshot:
         """Return a reader on the state before this transaction; it stays open until `Snapshot.close`.
 
         Asking twice returns the same one.

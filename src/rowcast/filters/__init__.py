@@ -9,24 +9,17 @@ who calls.
 
 from __future__ import annotations
 
-from rowcast.filters.api import (
-    MAX_LENGTH,
-    AuthEquality,
-    Bound,
-    Part,
-    Program,
-    Scope,
-    auth_equalities,
-    closure,
-    compile,
-    row_image,
-)
+from rowcast.filters.analysis import AuthEquality, auth_equalities
+from rowcast.filters.closures import Predicate, closure
+from rowcast.filters.program import Bound, Program, compile, row_image  # noqa: A004 -- what it does
+from rowcast.filters.scope import MAX_LENGTH, Part, Scope
 
 __all__ = [
     "MAX_LENGTH",
     "AuthEquality",
     "Bound",
     "Part",
+    "Predicate",
     "Program",
     "Scope",
     "auth_equalities",

@@ -1,0 +1,212 @@
+"""Filters and sort terms compiled once and bound to many requests.
+
+A program is found by its texts and its scope, whose key holds the catalog version,
+so nothing must be thrown away when the schema changes: old programs are no longer
+asked for. What can't be compiled is kept as well, as its error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from rowcast.errors import FilterError
+from rowcast.filters import resolve
+from rowcast.filters.analysis import is_local, is_local_row, reads_clock
+from rowcast.filters.cache import Cache
+from rowcast.filters.model import Column, Condition, Root, Row, Start
+from rowcast.filters.paths import Context
+from rowcast.filters.scope import MAX_LENGTH, Part, Scope
+from rowcast.filters.statement import SortTerm, Statement, write
+from rowcast.filters.terms import switches
+from rowcast.schema.request import RequestInfo
+from rowcast.sql import Fragment, Input, Param, SQLValue, quote
+
+MAX_SORT_TERMS = 8
+MAX_SORT_LENGTH = 255
+_MAX_VARIANTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A program with the values of one request.
+
+    Put together as `SELECT [DISTINCT] ... FROM <base> {joins} WHERE {where} ORDER BY {order_by}`
+    with the parameters in the order join_params, params, order_params. `joins` and
+    `order_by` may be empty; `where` is "1" where nothing limits. `distinct` says
+    that the joins may repeat base rows.
+    """
+
+    where: str
+    params: list[SQLValue]
+    joins: str
+    join_params: list[SQLValue]
+    order_by: str
+    order_params: list[SQLValue]
+    distinct: bool
+
+
+class _Params:
+    """Parameters with the places that are read from the request."""
+
+    __slots__ = ("_reads", "_values")
+
+    def __init__(self, params: tuple[Param, ...]) -> None:
+        self._values: list[SQLValue] = [None if isinstance(param, Input) else param for param in params]
+        self._reads = [(index, param.read) for index, param in enumerate(params) if isinstance(param, Input)]
+
+    def bind(self, request: RequestInfo) -> list[SQLValue]:
+        values = self._values.copy()
+        for index, read in self._reads:
+            values[index] = read(request)
+        return values
+
+
+class _Variant:
+    """The statement for one set of facts."""
+
+    __slots__ = ("_distinct", "_join_params", "_joins", "_order_by", "_order_params", "_params", "_where")
+
+    def __init__(self, statement: Statement) -> None:
+        where, joins, order_by = statement.where, statement.joins, statement.order_by
+        self._where, self._joins, self._order_by = where.text, joins.text, order_by.text
+        self._params, self._join_params, self._order_params = (
+            _Params(fragment.params) for fragment in (where, joins, order_by)
+        )
+        self._distinct = statement.distinct
+
+    def bind(self, request: RequestInfo) -> Bound:
+        return Bound(
+            self._where,
+            self._params.bind(request),
+            self._joins,
+            self._join_params.bind(request),
+            self._order_by,
+            self._order_params.bind(request),
+            self._distinct,
+        )
+
+
+class Program:
+    """Compiled filters and sort terms; bound to a request in a few microseconds.
+
+    `inputs` are the keys of what is read of the request: "auth.id", "auth.team", "body.title", "query.x",
+    "headers.x_token", "method", "context", "now". `is_local` says that nothing but
+    the base row and the inputs is read: no other row of the database.
+    """
+
+    __slots__ = ("_conditions", "_order", "_scope", "_switches", "_variants", "inputs", "is_local")
+
+    def __init__(self, conditions: tuple[Condition, ...], order: tuple[SortTerm, ...], scope: Scope) -> None:
+        self._conditions, self._order, self._scope = conditions, order, scope
+        self._switches = tuple({switch.key: switch for c in conditions for switch in switches(c)}.values())
+        self._variants: dict[frozenset[str], _Variant] = {}
+        statement = self._write(frozenset())
+        everything = (*statement.joins.params, *statement.where.params, *statement.order_by.params)
+        keys = [param.key for param in everything if isinstance(param, Input)] + [s.key for s in self._switches]
+        clock = ["now"] if any(reads_clock(condition) for condition in conditions) else []
+        self.inputs = frozenset([key.partition(":")[0] for key in keys] + clock)
+        self.is_local = all(is_local(condition) for condition in conditions) and all(
+            isinstance(term.column, str) or is_local_row(term.column.row) for term in order
+        )
+
+    @property
+    def reads_auth(self) -> bool:
+        """Whether the outcome may differ between accounts of one collection."""
+        return any(key.startswith("auth.") for key in self.inputs)
+
+    def bind(self, request: RequestInfo) -> Bound:
+        """Return the SQL for one request."""
+        facts = _NO_FACTS
+        if self._switches:
+            facts = frozenset([switch.key for switch in self._switches if switch.is_on(request)])
+        variant = self._variants.get(facts)
+        if variant is None:
+            variant = self._add(facts)
+        return variant.bind(request)
+
+    def _add(self, facts: frozenset[str]) -> _Variant:
+        if len(self._variants) >= _MAX_VARIANTS:
+            self._variants = {}
+        variant = self._variants[facts] = _Variant(self._write(facts))
+        return variant
+
+    def _write(self, facts: frozenset[str]) -> Statement:
+        return write(self._conditions, self._order, self._scope.base, self._scope.dialect, facts)
+
+
+_NO_FACTS: frozenset[str] = frozenset()
+_programs: Cache[Program] = Cache(2000)
+
+
+def compile(parts: tuple[Part, ...], scope: Scope, sort: str = "", *, sort_hidden: bool = False) -> Program:
+    """Return the program for filters, which must all hold, and a sort expression. Cached.
+
+    `sort` is a list like "-created,+title,@random"; hidden fields may be sorted by
+    only with `sort_hidden`. Empty texts in `parts` don't limit. Raises FilterError.
+    """
+    return _programs.find((parts, sort, sort_hidden, scope.key), lambda: _compile(parts, scope, sort, sort_hidden))
+
+
+def _compile(parts: tuple[Part, ...], scope: Scope, sort: str, sort_hidden: bool) -> Program:
+    context = Context(scope, Row(Root(Start.BASE, scope.collection)))
+    conditions = []
+    for part in parts:
+        if part.is_client and len(part.text.encode("utf-8", "surrogatepass")) > MAX_LENGTH:
+            raise FilterError("max filter length limit reached")
+        if part.text:
+            conditions.append(resolve.condition(part.text, context.under(allow_hidden=part.allow_hidden)))
+    order = tuple(_sort_terms(sort, context.under(allow_hidden=sort_hidden))) if sort else ()
+    conditions += list_rules(context)
+    return Program(tuple(conditions), order, scope)
+
+
+def list_rules(context: Context) -> Iterator[Condition]:
+    """Yield the list rules that joined rows must pass, where there is a row.
+
+    Copies core/record_field_resolver.go, updateQueryWithCollectionListRule.
+    """
+    for row in context.visited:
+        rule = row.collection.list_rule
+        if rule:
+            base = Row(Root(Start.BASE, row.collection, guard=row))
+            guarded = context.under(base=base, allow_hidden=True)
+            yield resolve.condition(f"id='' || (\n{rule}\n)", guarded)
+
+
+def _sort_terms(sort: str, context: Context) -> Iterator[SortTerm]:
+    """Yield the terms of a sort expression. Copies tools/search/sort.go and provider.go."""
+    terms = sort.split(",")
+    if len(terms) > MAX_SORT_TERMS:
+        raise FilterError("max sort expressions limit reached", sort, 0, len(sort))
+    start = 0
+    for raw in terms:
+        text = raw.strip()
+        name = text[1:] if text[:1] in {"-", "+"} else text
+        try:
+            yield SortTerm(_sort_column(name, context), is_descending=text.startswith("-"))
+        except FilterError as error:
+            raise FilterError(error.message, sort, start, start + len(raw)) from None
+        start += len(raw) + 1
+
+
+def _sort_column(name: str, context: Context) -> Column | str:
+    if len(name) > MAX_SORT_LENGTH:
+        raise FilterError("max sort field length limit reached")
+    if name == "@rowid" and context.scope.collection.is_view:
+        raise FilterError("records of views have no rowid")
+    return name if name in {"@random", "@rowid"} else resolve.sort_column(name, context)
+
+
+def row_image(scope: Scope, row: Mapping[str, SQLValue]) -> tuple[str, list[SQLValue]]:
+    """Return `(SELECT ? AS "id", ...) AS "posts"` for a FROM, with its parameters.
+
+    `row` is in DB column form; fields that it lacks are NULL. Columns have the type affinity that the
+    stored table has, unless `scope.is_new`, as in the reference. There is no `_rowid_`.
+    """
+    columns, params = [], []
+    for field in scope.collection.fields:
+        value = Fragment("?") if scope.is_new else scope.dialect.typed(field.column_type, Fragment("?"))
+        columns.append(f"{value.text} AS {quote(field.name)}")
+        params.append(row.get(field.name))
+    return f"(SELECT {', '.join(columns)}) AS {quote(scope.base)}", params

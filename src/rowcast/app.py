@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from rowcast import credentials
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
 from rowcast.api.collections import CollectionsApi
@@ -156,6 +158,7 @@ def _compose(config: Config) -> _Running:
     collections = Collections(
         storage,
         catalog,
+        settings,
         blobs=blobs,
         delete_record=records.delete_record,
         on_change=lambda change: bus.publish((change,)),
@@ -167,8 +170,20 @@ def _compose(config: Config) -> _Running:
         realtime=Realtime(hub),
     )
 
+    def by_token(token: str) -> Record | None:
+        claims = credentials.read_claims(token)
+        collection = catalog.current.find(claims.collection_id) if claims else None
+        if claims is None or collection is None or collection.auth is None or claims.type != "auth":
+            return None
+        with storage.read() as reader:
+            record = records.find(reader, collection, claims.id)
+        if record is None or not claims.is_current(time.time()):
+            return None
+        key = record.text("tokenKey") + collection.auth.auth_token.secret
+        return record if credentials.is_signed(token, key) else None
+
     async def authenticate(token: str) -> Record | None:
-        return None
+        return await work.quick(lambda: by_token(token))
 
     pipeline = Pipeline(
         routes=Matcher(routes),

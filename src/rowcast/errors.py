@@ -47,7 +47,7 @@ class FieldError:
         """Return the public form: code, message and, where there are any, params."""
         out: dict[str, object] = {"code": self.code, "message": sentence(self.message)}
         if self.params:
-            out["params"] = dict(self.params)
+            out["params"] = dict(sorted(self.params.items()))
         return out
 
 
@@ -55,8 +55,8 @@ class ErrorData(dict[str, "FieldError | ErrorData"]):
     """Field errors by field name; nested for lists and options (`{"0": {...}}`)."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the errors as JSON-ready dictionaries."""
-        return {name: error.to_json() for name, error in self.items()}
+        """Return the errors as JSON-ready dictionaries, in alphabetical order as Go writes maps."""
+        return {name: error.to_json() for name, error in sorted(self.items())}
 
 
 class RowcastError(Exception):

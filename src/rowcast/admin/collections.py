@@ -18,36 +18,32 @@ from rowcast.admin.collections_import import FAILURE, import_collections
 from rowcast.admin.collections_list import list_collections
 from rowcast.admin.collections_output import collection_json
 from rowcast.admin.collections_prepare import new_collection
-from rowcast.admin.collections_save import SchemaError, SchemaWriter
+from rowcast.admin.collections_save import DeleteRecord, SchemaError, SchemaWriter
 from rowcast.admin.views import ViewError
 from rowcast.blobs import BlobError, Blobs
 from rowcast.bus import CollectionChange
+from rowcast.config import SettingsRef
 from rowcast.errors import (
-    ApiError,
     BadRequestError,
     ErrorData,
     FieldError,
     FilterError,
     InvalidFieldsError,
     NotFoundError,
+    RowcastError,
 )
 from rowcast.schema import checks
 from rowcast.schema.catalog import Catalog, CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.fieldlist import field_json
-from rowcast.schema.fields import RelationField
 from rowcast.schema.generate import ID_ALPHABET, random_text
 from rowcast.schema.oauth2_providers import PROVIDERS, logo
 from rowcast.schema.public import public_values
-from rowcast.schema.record import Record
 from rowcast.schema.rows import from_row, select_columns
 from rowcast.sql import quote
 from rowcast.storage import BudgetExceededError, Storage, StorageError, Transaction
 
 logger = logging.getLogger(__name__)
-
-DeleteRecord = Callable[[Transaction, Record], None]
-"""Deletes a record with everything that follows from it: cascades, files, changes to publish. May raise ApiError."""
 
 _TRUNCATE_STEP = 500
 _MAX_QUERY = 5000
@@ -67,6 +63,7 @@ class Collections:
         self,
         storage: Storage,
         catalog: CatalogRef,
+        settings: SettingsRef,
         *,
         blobs: Blobs,
         delete_record: DeleteRecord,
@@ -74,6 +71,7 @@ class Collections:
     ) -> None:
         self._storage = storage
         self._catalog = catalog
+        self._settings = settings
         self._blobs = blobs
         self._delete_record = delete_record
         self._on_change = on_change
@@ -143,7 +141,9 @@ class Collections:
         try:
             with self._storage.write() as transaction:
                 self._delete_records(transaction, self._find(self._catalog.current, collection.id))
-        except (ApiError, StorageError) as error:
+        except BudgetExceededError:
+            raise
+        except RowcastError as error:
             text = "Failed to truncate collection (most likely due to required cascade delete record references)."
             raise BadRequestError(text, error.data if isinstance(error, InvalidFieldsError) else None) from error
 
@@ -202,7 +202,7 @@ class Collections:
     def _change(self) -> Iterator[SchemaWriter]:
         """Open a write transaction for schema changes."""
         with self._storage.write() as transaction:
-            writer = SchemaWriter(transaction, self._catalog.current)
+            writer = SchemaWriter(transaction, self._catalog.current, self._settings.current, self._delete_record)
             yield writer
             transaction.on_commit(lambda: self._enforce(writer))
         for id in writer.orphaned:
@@ -213,6 +213,7 @@ class Collections:
 
     def _enforce(self, writer: SchemaWriter) -> None:
         self._catalog.current = writer.catalog
+        self._settings.current = writer.settings
         for event in writer.events:
             self._on_change(event)
 
@@ -222,15 +223,10 @@ class Collections:
             self._storage.optimize()
 
     def _delete_records(self, transaction: Transaction, collection: Collection) -> None:
-        table = quote(collection.name)
-        # A record that is deleted may take others of the same collection with it.
-        cascades = any(isinstance(f, RelationField) and f.collection_id == collection.id for f in collection.fields)
-        while rows := transaction.rows(f"SELECT {select_columns(collection)} FROM {table} LIMIT {_TRUNCATE_STEP}"):
+        sql = f"SELECT {select_columns(collection)} FROM {quote(collection.name)} LIMIT {_TRUNCATE_STEP}"
+        while rows := transaction.rows(sql):
             for row in rows:
-                record = from_row(collection, row)
-                if cascades and transaction.row(f"SELECT 1 FROM {table} WHERE id = ?", (record.id,)) is None:
-                    continue
-                self._delete_record(transaction, record)
+                self._delete_record(transaction, from_row(collection, row))
 
 
 @contextmanager

@@ -162,9 +162,9 @@ def _check_name(candidate: Candidate) -> FieldError | None:
 
 
 def _check_unique_name(candidate: Candidate) -> FieldError | None:
-    name, old, new = candidate.new.name, candidate.old, candidate.new
+    name, old = candidate.new.name, candidate.old
     named = [collection for collection in candidate.catalog if collection.name.lower() == name.lower()]
-    if any(old is None or collection.id != new.id for collection in named):
+    if any(old is None or collection.id != old.id for collection in named):
         return _TAKEN_NAME
     if any(collection.id == name for collection in candidate.catalog):
         return _NAME_IS_ID

@@ -10,6 +10,7 @@ onCollectionDeleteExecute) and core/collection_query.go (resaveViewsWithChangedF
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,14 +20,22 @@ from rowcast.admin.collections_checks import Candidate, check_collection
 from rowcast.admin.collections_prepare import new_secret, prepared, with_fresh_id
 from rowcast.admin.views import ViewError
 from rowcast.bus import CollectionChange
+from rowcast.config import Settings
 from rowcast.errors import ErrorData, FieldError, InvalidFieldsError, RowcastError
 from rowcast.schema import checks, dates, defaults
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
 from rowcast.schema.fieldlist import field_json
 from rowcast.schema.fields import Field, FileField, RelationField
+from rowcast.schema.record import Record
+from rowcast.schema.rows import from_row, select_columns
+from rowcast.sql import quote
 from rowcast.storage import StorageError, Transaction, ddl
 from rowcast.storage.catalog_rows import delete_collection, insert_collection, update_collection
+from rowcast.storage.settings_rows import save_settings
+
+DeleteRecord = Callable[[Transaction, Record], None]
+"""Deletes a record with all that follows from it: cascades, files, changes to publish. May raise RowcastError."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +47,21 @@ class SchemaError(RowcastError):
 
 
 class SchemaWriter:
-    """Changes the schema within one transaction. `catalog` and `events` say what has been changed so far."""
+    """Changes the schema within one transaction.
 
-    def __init__(self, transaction: Transaction, catalog: Catalog) -> None:
+    `catalog`, `settings` and `events` say what it has come to; `orphaned` holds the ids
+    of deleted collections that may have files.
+    """
+
+    def __init__(
+        self, transaction: Transaction, catalog: Catalog, settings: Settings, delete_record: DeleteRecord
+    ) -> None:
         self.transaction = transaction
         self.catalog = catalog
+        self.settings = settings
         self.events: list[CollectionChange] = []
         self.orphaned: list[str] = []
-        """The ids of deleted collections that may have files."""
+        self._delete_record = delete_record
 
     def save(
         self, collection: Collection, old: Collection | None, *, generated: str = "", is_checked: bool = True
@@ -87,6 +103,8 @@ class SchemaWriter:
         references = self.references(collection) if is_checked else []
         if references:
             raise SchemaError(f"[{name}] failed to delete due to existing relation references: {', '.join(references)}")
+        if collection.is_auth:
+            self._delete_account_records(collection)
         if collection.is_view:
             ddl.drop_view(self.transaction, name)
         else:
@@ -100,6 +118,15 @@ class SchemaWriter:
         self.events.append(CollectionChange(collection, None))
         if any(isinstance(field, FileField) for field in collection.fields):
             self.orphaned.append(collection.id)
+
+    def _delete_account_records(self, collection: Collection) -> None:
+        """Delete what the system collections keep of the accounts. Copies core/auth_origin_model.go, recordRefHooks."""
+        for name in ("_mfas", "_otps", "_externalAuths", "_authOrigins"):
+            keeper = self.catalog.find(name)
+            if keeper is not None and keeper.id != collection.id:
+                sql = f'SELECT {select_columns(keeper)} FROM {quote(keeper.name)} WHERE "collectionRef" = ?'
+                for row in self.transaction.rows(sql, (collection.id,)):
+                    self._delete_record(self.transaction, from_row(keeper, row))
 
     def references(self, collection: Collection) -> list[str]:
         """Return the names of the other collections that have relations to a collection."""
@@ -145,10 +172,25 @@ class SchemaWriter:
         self.catalog = self.catalog.replaced(collection)
         if old is not None:
             self.events.append(CollectionChange(old, collection))
+            self._rename_limits(old.name, collection.name)
         # A view that no longer works must not stop its owner from changing the tables behind it.
         for reason in self._refresh_views(collection.id):
             logger.warning("a view must be adapted to the change of %s: %s", collection.name, reason)
         return collection
+
+    def _rename_limits(self, old: str, new: str) -> None:
+        """Have the rate limits of a renamed collection follow it. Copies core/settings_model.go."""
+        limits = self.settings.rate_limits
+        rules = tuple(
+            msgspec.structs.replace(rule, label=new + rule.label.removeprefix(old))
+            if rule.label.startswith(f"{old}:")
+            else rule
+            for rule in limits.rules
+        )
+        if old != new and rules != limits.rules:
+            limits = msgspec.structs.replace(limits, rules=rules)
+            self.settings = msgspec.structs.replace(self.settings, rate_limits=limits)
+            save_settings(self.transaction, self.settings)
 
     def _write_view(self, collection: Collection, query: str, old: Collection | None) -> Collection:
         fields = views.infer_fields(self.transaction, query, self.catalog)

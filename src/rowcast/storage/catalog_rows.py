@@ -117,9 +117,11 @@ def options_json(collection: Collection) -> dict[str, Any]:
     if collection.auth is None:
         return {}
     options: dict[str, Any] = msgspec.to_builtins(collection.auth)
+    # As the reference stores its defaults: a list that nobody has set is null.
+    options["oauth2"]["providers"] = options["oauth2"]["providers"] or None
     for secret, holders in (
         ("secret", [value for key, value in options.items() if key.endswith("Token")]),
-        ("clientSecret", options["oauth2"]["providers"]),
+        ("clientSecret", options["oauth2"]["providers"] or ()),
     ):
         for holder in holders:
             if not holder[secret]:

@@ -1,6 +1,6 @@
 """Records: read, written and shown, by rule.
 
-`Records` is what handlers and other parts call. Inside: `reads` and `writes` for
+`Records` is what handlers and other parts call. Behind it: `reads` and `writes` for
 requests, `saving` for writes without rules, `finding` for reads without rules,
 `output` for what is shown.
 """

@@ -43,8 +43,6 @@ Uploads = Mapping[str, Sequence[Upload]]
 _CREATE_FAILED = "Failed to create record."
 _UPDATE_FAILED = "Failed to update record."
 _TEMPORARY_ID = "__temp_id__"
-_LONGEST_PASSWORD = 72
-"""What bcrypt takes, in bytes; longer ones fail validation."""
 
 
 class Writes:
@@ -230,7 +228,8 @@ class Writes:
         hashed: dict[str, str] = {}
         for field in _password_fields(collection):
             plain = to_text(request.body.get(field.name))
-            if plain and len(plain.encode("utf-8", "surrogatepass")) <= _LONGEST_PASSWORD:
+            # A longer one fails validation.
+            if plain and len(plain.encode("utf-8", "surrogatepass")) <= credentials.MAX_PASSWORD_BYTES:
                 hashed[field.name] = credentials.hash_password(plain, field.cost)
         return hashed
 
@@ -238,14 +237,14 @@ class Writes:
         """Return a function that says whether a text is the password of a hash; the likely question is answered now."""
         old = to_text(request.body.get("oldPassword")) if collection.is_auth else ""
         if not old:
-            return credentials.verify_password
+            return credentials.is_password
         with self._storage.read() as reader:
             record = find(reader, collection, record_id)
         known = record.text("password") if record is not None else ""
-        is_right = credentials.verify_password(old, known)
+        is_right = credentials.is_password(old, known)
 
         def is_password(plain: str, hashed: str) -> bool:
-            return is_right if (plain, hashed) == (old, known) else credentials.verify_password(plain, hashed)
+            return is_right if (plain, hashed) == (old, known) else credentials.is_password(plain, hashed)
 
         return is_password
 

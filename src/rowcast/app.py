@@ -84,10 +84,26 @@ class App:
         if running is not None:
             await running.stop()
 
+    def has_superuser(self) -> bool:
+        """Whether somebody can manage the started application; the reference's installer does not count."""
+        if self._running is None:
+            return False
+        with self._running.directory.data.read() as reader:
+            found = reader.row('SELECT 1 FROM "_superusers" WHERE "email" != ? LIMIT 1', ["__pbinstaller@example.com"])
+        return found is not None
+
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
         if self._running is not None:
             self._running.hub.close()
+
+    def has_superuser(self) -> bool:
+        """Whether there is somebody who can manage the application; the reference's installer is nobody."""
+        running = self._running or self._start()
+        with running.directory.data.read() as reader:
+            return (
+                reader.row("SELECT 1 FROM _superusers WHERE email != '__pbinstaller@example.com' LIMIT 1") is not None
+            )
 
     def _start(self) -> _Running:
         self._running = _compose(self.config)

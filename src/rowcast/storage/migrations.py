@@ -23,9 +23,9 @@ from rowcast.schema import defaults
 from rowcast.schema.collection import Collection
 from rowcast.schema.dates import now
 from rowcast.schema.fields import AutodateField, Field, FileField, PasswordField, TextField
-from rowcast.schema.indexes import parse_index
-from rowcast.storage import Reader, Storage, Transaction
+from rowcast.storage import Reader, Storage
 from rowcast.storage.catalog_rows import insert_collection
+from rowcast.storage.ddl import create_table
 from rowcast.storage.settings_rows import save_settings
 
 SYSTEM_MIGRATIONS = (
@@ -112,7 +112,7 @@ def create_data(storage: Storage) -> None:
         for offset, file in enumerate(SYSTEM_MIGRATIONS):
             transaction.run("INSERT INTO _migrations (file, applied) VALUES (?, ?)", (file, applied + offset))
         for collection in default_collections(random_secret):
-            _create_table(transaction, collection)
+            create_table(transaction, collection)
             insert_collection(transaction, collection)
         save_settings(transaction, Settings())
 
@@ -275,11 +275,3 @@ def _moments(*, system: bool) -> tuple[Field, ...]:
 
 def _with_ids(fields: tuple[Field, ...]) -> tuple[Field, ...]:
     return tuple(defaults.with_id(field) for field in fields)
-
-
-def _create_table(transaction: Transaction, collection: Collection) -> None:
-    columns = sorted((field.name, field.column_type) for field in collection.fields)
-    declared = ", ".join(f"`{name}` {kind}" for name, kind in columns)
-    transaction.run(f"CREATE TABLE `{collection.name}` ({declared})")
-    for index in collection.indexes:
-        transaction.run(parse_index(index).to_sql())

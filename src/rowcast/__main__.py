@@ -1,0 +1,5 @@
+"""`python -m rowcast` is the command `rowcast`."""
+
+from rowcast.cli import main
+
+main()

@@ -34,7 +34,7 @@ class PublicFiles:
     async def serve(self, request: Request) -> Answer:
         """Answer a request that no route is for. Raises NotFoundError."""
         path = unescape(request.raw_path)
-        if request.method not in {"GET", "HEAD"} or path is None or path.startswith(("/api/", "/_/")) or path == "/api":
+        if request.method not in {"GET", "HEAD"} or path is None or path.startswith(("/api/", "/_/")):
             raise NotFoundError
         return await asyncio.to_thread(self._answer, path)
 

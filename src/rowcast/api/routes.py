@@ -6,6 +6,7 @@ depend on the order of the rows.
 
 from __future__ import annotations
 
+from rowcast.api import dashboard
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.health import Health
 from rowcast.api.realtime import Realtime
@@ -38,4 +39,6 @@ def table(*, health: Health, collections: CollectionsApi, records: RecordsApi, r
         Route("DELETE", one + "/records/{id}", records.delete, tags=("delete",), missing=_NO_COLLECTION),
         Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),
         Route("POST", "/api/realtime", realtime.subscribe),
+        Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
+        Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
     ]

@@ -23,6 +23,10 @@ _GRACE_S = 10
 """How long a stop waits for the requests that are under way."""
 
 
+_KEEP_ALIVE_S = 300
+"""How long an idle connection stays open; the reference's ReadTimeout (apis/serve.go)."""
+
+
 class Application(Protocol):
     """What is served."""
 
@@ -93,8 +97,11 @@ def run(application: Application, listening: socket.socket, *, started: Callable
         loop="uvloop",
         lifespan="off",
         access_log=False,
+        # The settings name the proxies that are trusted (Request.locate).
+        proxy_headers=False,
         server_header=False,
-        log_level="warning",
+        log_config=None,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         backlog=2048,
     )

@@ -1,0 +1,111 @@
+"""`/api/batch`: several writes of records in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rowcast.api import wire
+from rowcast.api.request import Request, first_values, query_pairs
+from rowcast.api.responses import Answer, json
+from rowcast.api.wire import Kind
+from rowcast.api.work import Work
+from rowcast.config import SettingsRef
+from rowcast.errors import BadRequestError, ErrorData, FieldError, ForbiddenError
+from rowcast.records.batch import Batch, BatchRequest
+from rowcast.schema import checks
+from rowcast.schema.casts import to_text
+from rowcast.schema.collection import Collection
+from rowcast.schema.request import snake_case
+from rowcast.schema.uploads import Upload
+
+CheckLimit = Callable[[Request, Collection, tuple[str, ...]], None]
+
+_FORM: dict[str, Kind] = {"requests": "objects"}
+_MAX_BODY = 128 << 20
+_TIMEOUT_S = 3
+
+
+class BatchApi:
+    """Answers batches (apis/batch.go)."""
+
+    def __init__(self, work: Work, batch: Batch, settings: SettingsRef, check_limit: CheckLimit) -> None:
+        self._work = work
+        self._batch = batch
+        self._settings = settings
+        self._check_limit = check_limit
+
+    async def run(self, request: Request) -> Answer:
+        """Carry out all parts, or none."""
+        settings = self._settings.current.batch
+        if not settings.enabled or settings.max_requests <= 0:
+            raise ForbiddenError("Batch requests are not allowed.")
+        request.body_limit = settings.max_body_size if settings.max_body_size > 0 else _MAX_BODY
+        try:
+            body = await wire.read(request)
+            parts = body.bind(_FORM)["requests"]
+        except BadRequestError as error:
+            raise BadRequestError("Failed to read the submitted batch data.") from error
+        requests = _requests(parts if isinstance(parts, list) else [], body.files)
+        _check(requests, settings.max_requests)
+        info = request.info()
+
+        def count(collection: Collection, action: str) -> None:
+            if not request.is_superuser:
+                self._check_limit(request, collection, (action,))
+
+        text = await self._work.slow(
+            lambda: self._batch.run(
+                requests,
+                info,
+                timeout_s=settings.timeout if settings.timeout > 0 else _TIMEOUT_S,
+                count=count,
+                parse_query=_parse_query,
+            )
+        )
+        return json(text)
+
+
+def _requests(parts: Sequence[Mapping[str, object]], files: Mapping[str, list[Upload]]) -> list[BatchRequest]:
+    """Return the parts with their uploads ("requests.0.documents", "requests[0].documents")."""
+    requests = []
+    for index, part in enumerate(parts):
+        members = {name.casefold(): value for name, value in part.items()}
+        headers, values = members.get("headers"), members.get("body")
+        prefixes = (f"requests.{index}.", f"requests[{index}].")
+        requests.append(
+            BatchRequest(
+                method=to_text(members.get("method")),
+                url=to_text(members.get("url")),
+                headers=_headers(headers if isinstance(headers, dict) else {}),
+                body=dict(values) if isinstance(values, dict) else {},
+                uploads={
+                    key.removeprefix(prefix): uploads
+                    for key, uploads in files.items()
+                    for prefix in prefixes
+                    if key.startswith(prefix)
+                },
+            )
+        )
+    return requests
+
+
+def _headers(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers of a part; who asks is the same for the whole batch."""
+    named = {snake_case(name): to_text(value) for name, value in headers.items()}
+    named.pop("authorization", None)
+    return named
+
+
+def _check(requests: Sequence[BatchRequest], most: int) -> None:
+    if not requests:
+        error = checks.REQUIRED
+    elif len(requests) > most:
+        text = f"The length must be no more than {most}."
+        error = FieldError("validation_length_too_long", text, {"max": most, "min": 0})
+    else:
+        return
+    raise BadRequestError("Invalid batch request data.", ErrorData(requests=error))
+
+
+def _parse_query(text: str) -> dict[str, str]:
+    return first_values(query_pairs(text.encode("utf-8", "surrogatepass")))

@@ -1,0 +1,43 @@
+"""`/_/`: where the reference has its dashboard. rowcast has none, and says so.
+
+The script of the dashboard's extensions is empty, as it is in a reference without any.
+"""
+
+from __future__ import annotations
+
+from rowcast.api.request import Request
+from rowcast.api.responses import Answer, Headers, Response
+from rowcast.errors import NotFoundError
+
+_POLICY = (
+    b"default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' http://127.0.0.1:* https://tile.openstreetmap.org data: blob:; "
+    b"connect-src 'self' http://127.0.0.1:* https://nominatim.openstreetmap.org; "
+    b"script-src 'self' http://127.0.0.1:*; frame-ancestors 'none'"
+)
+_HEADERS: Headers = [(b"content-security-policy", _POLICY), (b"vary", b"Accept-Encoding")]
+_CACHED = (b"cache-control", b"max-age=1209600, stale-while-revalidate=86400")
+
+_PAGE = b"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>rowcast</title></head>
+<body>
+<p>rowcast is running. It has no dashboard: the API is at <a href="../api/health">/api/</a>.</p>
+</body>
+</html>
+"""
+
+_FRONT = Response(200, _PAGE, [(b"content-type", b"text/html; charset=utf-8"), *_HEADERS])
+_EXTENSIONS = Response(200, b"", [(b"content-type", b"text/javascript"), *_HEADERS, _CACHED])
+
+
+async def front(request: Request) -> Answer:
+    """Return the page at `/_/`; nothing is below it."""
+    if request.values[0]:
+        raise NotFoundError("File not found")
+    return _FRONT
+
+
+async def extensions(_request: Request) -> Answer:
+    """Return the script of no extensions (apis/extensions.go)."""
+    return _EXTENSIONS

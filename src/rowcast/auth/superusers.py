@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rowcast import credentials
 from rowcast.blobs import Blobs
-from rowcast.errors import RowcastError
+from rowcast.errors import ErrorData, FieldError, InvalidFieldsError, RowcastError
 from rowcast.records.finding import find_unique
 from rowcast.records.saving import Saving
 from rowcast.schema.catalog import CatalogRef
@@ -25,6 +25,7 @@ from rowcast.storage import Reader, Storage, Transaction
 _SUPERUSERS = "_superusers"
 _OTPS = "_otps"
 _DIGITS = "1234567890"
+_TOO_LONG = FieldError("validation_invalid_value", "bcrypt: password length exceeds 72 bytes.")
 
 
 class SuperuserError(RowcastError):
@@ -115,12 +116,11 @@ class Superusers:
     def _hash(self, name: str, password: str) -> str:
         """Return the hash of a password, outside of a transaction because it takes long; "" for what has none."""
         field = self._collection(name).field("password")
-        if (
-            not isinstance(field, PasswordField)
-            or not password
-            or len(password.encode()) > credentials.MAX_PASSWORD_BYTES
-        ):
+        if not isinstance(field, PasswordField) or not password:
             return ""
+        if len(password.encode()) > credentials.MAX_PASSWORD_BYTES:
+            # Over the API the reference has no text for it; who types a password is told what is wrong.
+            raise InvalidFieldsError(data=ErrorData(password=_TOO_LONG))
         return credentials.hash_password(password, field.cost)
 
 

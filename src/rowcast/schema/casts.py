@@ -14,6 +14,8 @@ from decimal import Decimal
 
 import msgspec
 
+from rowcast.sql import SQLValue
+
 SAFE_INT = 2**53 - 1
 """The greatest integer that survives a trip through a JSON number."""
 
@@ -72,6 +74,18 @@ def to_text(raw: object) -> str:
     if isinstance(raw, bytes):
         return raw.decode("utf-8", "replace")
     return ""
+
+
+def column_text(value: SQLValue) -> str:
+    """Return a column value as text, as SQLite's CAST gives it; "" for NULL."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    text = repr(value).replace("inf", "Inf")
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
 
 
 def to_number(raw: object) -> int | float:

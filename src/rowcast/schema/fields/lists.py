@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import checks, jsontext
-from rowcast.schema.casts import to_text, unique_texts
+from rowcast.schema.casts import column_text, unique_texts
 from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.uploads import Upload
 from rowcast.sql import SQLValue
@@ -88,7 +88,7 @@ class _Texts(Field, frozen=True, kw_only=True):
         return value if isinstance(value, str) else ""
 
     def json_sql(self, column: str) -> str:
-        each = f"json_each({column}) WHERE type='text' AND value<>'' GROUP BY value ORDER BY min(key)"
+        each = f"json_each({column}) WHERE type='text' AND value<>'' ORDER BY key"
         is_list = f"json_valid({column}) AND json_type({column})='array'"
         if not self.is_multiple:
             return (
@@ -114,12 +114,15 @@ class _Texts(Field, frozen=True, kw_only=True):
 
 
 def _stored_texts(value: SQLValue) -> list[str]:
-    """Return the texts in a column value; items of a list that aren't texts are left out."""
+    """Return the texts in a column value; items of a list that aren't texts are left out.
+
+    Repeated ones stay, because `json_sql` can't drop them cheaply; nothing writes them.
+    """
     if isinstance(value, str) and "[" in value:
         decoded = jsontext.decode_list(value)
         if decoded is not None:
-            return list(dict.fromkeys(item for item in decoded if isinstance(item, str) and item))
-    text = to_text(value)
+            return [item for item in decoded if isinstance(item, str) and item]
+    text = column_text(value)
     return [text] if text else []
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import checks, dates, geo, jsontext
-from rowcast.schema.casts import plain_number, short_number_text, to_bool, to_number
+from rowcast.schema.casts import number_text, plain_number, short_number_text, to_bool, to_number
 from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.geo import GeoPoint
 from rowcast.schema.jsontext import JSONText
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_MAX_JSON = 1 << 20
 _EMPTY_JSON = frozenset(("null", '""', "[]", "{}", ""))
 _NUMBER_START = frozenset("-0123456789")
+_MOST = "1.7976931348623157e308"
+"""The greatest number; what is above is the infinity that SQLite makes of 1e999."""
 
 _NOT_A_NUMBER = FieldError("validation_not_a_number", "The submitted number is not properly formatted.")
 _ONLY_INT = FieldError("validation_only_int_constraint", "Decimal numbers are not allowed.")
@@ -78,8 +80,9 @@ class NumberField(Field, frozen=True, kw_only=True, tag="number"):
             return value
         # A text stands here only if SQLite couldn't read it as a number.
         if isinstance(value, str):
-            return to_number(value) if value[:1] in _NUMBER_START and jsontext.is_valid(value) else 0
-        return to_number(value)
+            value = to_number(value) if value[:1] in _NUMBER_START and jsontext.is_valid(value) else 0
+        number = to_number(value)
+        return number if math.isfinite(number) else 0
 
     def to_db(self, value: object) -> SQLValue:
         return to_number(value)
@@ -87,9 +90,10 @@ class NumberField(Field, frozen=True, kw_only=True, tag="number"):
     def json_sql(self, column: str) -> str:
         return (
             f"CASE typeof({column}) WHEN 'integer' THEN {column}"
-            f" WHEN 'real' THEN iif({column}=CAST({column} AS INTEGER),CAST({column} AS INTEGER),{column})"
-            f" WHEN 'text' THEN iif(json_valid({column}) AND substr({column},1,1) BETWEEN '-' AND '9',"
-            f"json({column}),0) ELSE 0 END"
+            f" WHEN 'real' THEN iif({column}=CAST({column} AS INTEGER),CAST({column} AS INTEGER),"
+            f"iif(abs({column})>{_MOST},0,{column}))"
+            f" WHEN 'text' THEN iif(json_valid({column}) AND substr({column},1,1) BETWEEN '-' AND '9'"
+            f" AND abs(CAST({column} AS REAL))<={_MOST},json({column}),0) ELSE 0 END"
         )
 
     def validate_value(self, record: Record, lookup: Lookup) -> FieldError | None:
@@ -261,7 +265,9 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
             return JSONText(jsontext.quote(value))
         if isinstance(value, bytes):
             return JSONText(jsontext.quote(value.decode("utf-8", "replace")))
-        return JSONText(str(value) if isinstance(value, int) else jsontext.go_number(value))
+        if isinstance(value, int):
+            return JSONText(value)
+        return JSONText(jsontext.go_number(value) if math.isfinite(value) else f'"{number_text(value)}"')
 
     def to_db(self, value: object) -> SQLValue:
         text = value if isinstance(value, str) else self.prepare(value)
@@ -278,7 +284,8 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
         return (
             f"CASE typeof({column}) WHEN 'text' THEN"
             f" iif(json_valid({column}) AND unicode({column})>32,json({column}),json_quote({column}))"
-            f" WHEN 'blob' THEN CAST({column} AS TEXT) ELSE {column} END"
+            f" WHEN 'blob' THEN CAST({column} AS TEXT)"
+            f" WHEN 'real' THEN iif(abs({column})>{_MOST},iif({column}>0,'+Inf','-Inf'),{column}) ELSE {column} END"
         )
 
     def validate_value(self, record: Record, lookup: Lookup) -> FieldError | None:

@@ -13,10 +13,11 @@ import msgspec
 
 from rowcast.errors import ErrorData, FieldError
 from rowcast.schema import addresses, checks
-from rowcast.schema.casts import to_text
+from rowcast.schema.casts import column_text, to_text
 from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.generate import random_by_pattern
 from rowcast.schema.patterns import PatternError, pattern_matches, validate_pattern
+from rowcast.sql import SQLValue
 
 if TYPE_CHECKING:
     from rowcast.schema.catalog import Catalog
@@ -53,7 +54,15 @@ def _text(record: Record, field: Field) -> str:
     return value if isinstance(value, str) else ""
 
 
-class TextField(Field, frozen=True, kw_only=True, tag="text"):
+class _Text(Field, frozen=True, kw_only=True):
+    def prepare(self, raw: object) -> str:
+        return to_text(raw)
+
+    def from_db(self, value: SQLValue) -> str:
+        return column_text(value)
+
+
+class TextField(_Text, frozen=True, kw_only=True, tag="text"):
     kind = "text"
     modifiers = ("set", "autogenerate")
     help: str = ""
@@ -69,9 +78,6 @@ class TextField(Field, frozen=True, kw_only=True, tag="text"):
         if self.primary_key:
             return "TEXT PRIMARY KEY DEFAULT ('r'||lower(hex(randomblob(7)))) NOT NULL"
         return "TEXT DEFAULT '' NOT NULL"
-
-    def prepare(self, raw: object) -> str:
-        return to_text(raw)
 
     def modify(self, modifier: Modifier, current: object, raw: object) -> str:
         text = to_text(raw)
@@ -167,7 +173,7 @@ def _unusable_id(value: str) -> FieldError | None:
     return None
 
 
-class EditorField(Field, frozen=True, kw_only=True, tag="editor"):
+class EditorField(_Text, frozen=True, kw_only=True, tag="editor"):
     kind = "editor"
     help: str = ""
     max_size: int = 0
@@ -177,9 +183,6 @@ class EditorField(Field, frozen=True, kw_only=True, tag="editor"):
     @property
     def max_body_size(self) -> int:
         return self.max_size if self.max_size > 0 else DEFAULT_MAX_EDITOR
-
-    def prepare(self, raw: object) -> str:
-        return to_text(raw)
 
     def validate_value(self, record: Record, lookup: Lookup) -> FieldError | None:
         value = _text(record, self)
@@ -197,14 +200,11 @@ class EditorField(Field, frozen=True, kw_only=True, tag="editor"):
         return errors
 
 
-class _DomainField(Field, frozen=True, kw_only=True):
+class _DomainField(_Text, frozen=True, kw_only=True):
     help: str = ""
     except_domains: tuple[str, ...] | None = None
     only_domains: tuple[str, ...] | None = None
     required: bool = False
-
-    def prepare(self, raw: object) -> str:
-        return to_text(raw)
 
     def allows_domain(self, domain: str) -> bool:
         """Whether the lists of allowed and refused domains let `domain` pass."""
@@ -251,7 +251,7 @@ class URLField(_DomainField, frozen=True, kw_only=True, tag="url"):
         return None if self.allows_domain(addresses.host_of(value)) else _URL_DOMAIN
 
 
-class PasswordField(Field, frozen=True, kw_only=True, tag="password"):
+class PasswordField(_Text, frozen=True, kw_only=True, tag="password"):
     kind = "password"
     help: str = ""
     pattern: str = ""
@@ -259,9 +259,6 @@ class PasswordField(Field, frozen=True, kw_only=True, tag="password"):
     max: int = 0
     cost: int = 0
     required: bool = False
-
-    def prepare(self, raw: object) -> str:
-        return to_text(raw)
 
     def to_json(self, value: object) -> str:
         return ""

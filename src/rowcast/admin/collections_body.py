@@ -135,11 +135,11 @@ def _date(place: str, raw: object) -> str:
     return dates.parse(_text(place, raw))
 
 
-def _fields(place: str, raw: object) -> object:
+def _fields(_: str, raw: object) -> object:
     try:
         return parse_fields([] if raw is None else raw)
     except FieldListError as error:
-        raise BodyError(f"{place}: {error}") from error
+        raise BodyError(str(error)) from error
 
 
 def _indexes(place: str, raw: object) -> object:

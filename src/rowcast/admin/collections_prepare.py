@@ -98,6 +98,23 @@ def without_unknown_mapped_fields(collection: Collection) -> Collection:
     )
 
 
+def with_superuser_options(collection: Collection) -> Collection:
+    """Return `_superusers` with what its options must be: passwords, no OAuth2, one-time passwords only as a second step.
+
+    Every other collection comes back as it is. Copies core/record_model_superusers.go.
+    """
+    options = collection.auth
+    if options is None or collection.name != "_superusers":
+        return collection
+    changed = msgspec.structs.replace(
+        options,
+        oauth2=msgspec.structs.replace(options.oauth2, enabled=False, providers=()),
+        password_auth=msgspec.structs.replace(options.password_auth, enabled=True),
+        mfa=msgspec.structs.replace(options.mfa, enabled=options.mfa.enabled or options.otp.enabled),
+    )
+    return collection.replaced(auth=changed)
+
+
 def with_system_fields(collection: Collection) -> Collection:
     """Return a collection with the fields and indexes that its type demands. Copies initDefaultFields."""
     if collection.type not in {"base", "auth"}:

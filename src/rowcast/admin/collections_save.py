@@ -17,7 +17,7 @@ import msgspec
 from rowcast.admin import views
 from rowcast.admin.collections_auth_checks import check_auth_options
 from rowcast.admin.collections_checks import Candidate, check_collection
-from rowcast.admin.collections_prepare import new_secret, prepared, with_fresh_id
+from rowcast.admin.collections_prepare import new_secret, prepared, with_fresh_id, with_superuser_options
 from rowcast.admin.views import ViewError
 from rowcast.bus import CollectionChange
 from rowcast.config import Settings
@@ -160,7 +160,7 @@ class SchemaWriter:
     def _write(self, collection: Collection, old: Collection | None) -> Collection:
         if old is not None and collection.id != old.id:
             raise SchemaError("primary key change is not allowed")
-        collection = _with_new_secret(collection, old)
+        collection = with_superuser_options(_with_new_secret(collection, old))
         if collection.view is not None:
             collection = self._write_view(collection, collection.view.view_query, old)
         if old is None:

@@ -116,7 +116,7 @@ def _sync_columns(transaction: Transaction, old: Collection, new: Collection) ->
             continue
         renamed.append((temporary, field.name))
     for temporary, name in renamed:
-        _rename_column(transaction, new.name, temporary, name)
+        transaction.run(f"ALTER TABLE {table} RENAME COLUMN {quoted(temporary)} TO {quoted(name)}")
 
 
 def _alter(transaction: Transaction, sql: str, what: str) -> None:

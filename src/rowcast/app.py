@@ -17,6 +17,7 @@ import msgspec
 from rowcast import credentials
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
 from rowcast.api.health import Health
@@ -36,6 +37,7 @@ from rowcast.errors import RowcastError
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Budget
 from rowcast.records import Records
+from rowcast.records.batch import Batch
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -96,14 +98,6 @@ class App:
         """End all realtime streams, so that a server that waits for its connections can stop."""
         if self._running is not None:
             self._running.hub.close()
-
-    def has_superuser(self) -> bool:
-        """Whether there is somebody who can manage the application; the reference's installer is nobody."""
-        running = self._running or self._start()
-        with running.directory.data.read() as reader:
-            return (
-                reader.row("SELECT 1 FROM _superusers WHERE email != '__pbinstaller@example.com' LIMIT 1") is not None
-            )
 
     def _start(self) -> _Running:
         self._running = _compose(self.config)
@@ -183,6 +177,12 @@ def _compose(config: Config) -> _Running:
         health=Health(settings),
         collections=CollectionsApi(work, collections),
         records=RecordsApi(work, records),
+        batch=BatchApi(
+            work,
+            Batch(storage, catalog, records),
+            settings,
+            lambda *checked: pipeline.check_limit(*checked),  # noqa: PLW0108 - made below
+        ),
         realtime=Realtime(hub),
     )
 

@@ -34,12 +34,16 @@ class BatchApi:
         self._settings = settings
         self._check_limit = check_limit
 
+    def body_limit(self, _: Request) -> int:
+        """Return how many bytes a batch may have."""
+        limit = self._settings.current.batch.max_body_size
+        return limit if limit > 0 else _MAX_BODY
+
     async def run(self, request: Request) -> Answer:
         """Carry out all parts, or none."""
         settings = self._settings.current.batch
         if not settings.enabled or settings.max_requests <= 0:
             raise ForbiddenError("Batch requests are not allowed.")
-        request.body_limit = settings.max_body_size if settings.max_body_size > 0 else _MAX_BODY
         try:
             body = await wire.read(request)
             parts = body.bind(_FORM)["requests"]

@@ -120,7 +120,7 @@ class Pipeline:
                 self.check_limit(request, request.collection, route.tags)
         elif settings.rate_limits.enabled and not is_superuser:
             self._limits.check(_labels(request), address=request.address, is_auth=request.auth is not None)
-        request.body_limit = route.body_limit(request.collection) if route.body_limit else MAX_BODY
+        request.body_limit = route.body_limit(request) if route.body_limit else MAX_BODY
         length = request.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > request.body_limit:
             raise BodyTooLargeError

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from rowcast.api.request import Request
 from rowcast.api.responses import Answer
 from rowcast.errors import ForbiddenError, UnauthorizedError
-from rowcast.schema.collection import Collection
 
 MAX_BODY = 32 << 20
 """Bytes that a body may have unless its route says otherwise (apis/middlewares_body_limit.go)."""
@@ -27,7 +26,7 @@ class Route:
 
     tags: what rate limits call the action on a collection (`users:auth`); empty where the path alone counts.
     missing: what is said where there is no such collection.
-    body_limit: how many bytes a body for the collection may have.
+    body_limit: how many bytes the body of a request may have.
     is_success_logged: whether a request that succeeds is in the activity log.
     """
 
@@ -37,7 +36,7 @@ class Route:
     guard: Guard | None = None
     tags: tuple[str, ...] = ()
     missing: str = "Missing or invalid collection context."
-    body_limit: Callable[[Collection], int] | None = None
+    body_limit: Callable[[Request], int] | None = None
     is_success_logged: bool = True
 
 
@@ -49,11 +48,12 @@ def superuser_only(request: Request) -> None:
         raise ForbiddenError("The authorized record is not allowed to perform this action.")
 
 
-def collection_body_limit(collection: Collection) -> int:
+def collection_body_limit(request: Request) -> int:
     """Return what a body for a record may have: the general limit and what the fields may hold.
 
     Copies apis/middlewares_body_limit.go, dynamicCollectionBodyLimit.
     """
+    collection = request.collection
     if collection.is_view:
         return MAX_BODY
     return MAX_BODY + sum(field.max_body_size for field in collection.fields)

@@ -7,6 +7,7 @@ depend on the order of the rows.
 from __future__ import annotations
 
 from rowcast.api import dashboard
+from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.health import Health
 from rowcast.api.realtime import Realtime
@@ -16,7 +17,9 @@ from rowcast.api.route import Route, collection_body_limit, superuser_only
 _NO_COLLECTION = "Missing collection context."
 
 
-def table(*, health: Health, collections: CollectionsApi, records: RecordsApi, realtime: Realtime) -> list[Route]:
+def table(
+    *, health: Health, collections: CollectionsApi, records: RecordsApi, batch: BatchApi, realtime: Realtime
+) -> list[Route]:
     """Return all routes."""
     root = "/api/collections"
     one = root + "/{collection}"
@@ -37,6 +40,7 @@ def table(*, health: Health, collections: CollectionsApi, records: RecordsApi, r
         Route("POST", one + "/records", records.create, tags=("create",), body_limit=collection_body_limit),
         Route("PATCH", one + "/records/{id}", records.update, tags=("update",), body_limit=collection_body_limit),
         Route("DELETE", one + "/records/{id}", records.delete, tags=("delete",), missing=_NO_COLLECTION),
+        Route("POST", "/api/batch", batch.run, body_limit=batch.body_limit),
         Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),
         Route("POST", "/api/realtime", realtime.subscribe),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),

@@ -1,0 +1,136 @@
+"""Several writes in one transaction: all of them or none.
+
+A part of a batch is carried out as the request that it names would be, with the
+account of the batch; its changes are published with the commit of the whole, in
+order. Copies apis/batch.go. Knows nothing of HTTP beyond method and URL.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
+
+from rowcast.errors import ApiError, BadRequestError, ErrorData, FieldError, NotFoundError
+from rowcast.records.desk import Records
+from rowcast.schema.casts import to_text
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.request import RequestInfo
+from rowcast.schema.uploads import Upload
+from rowcast.storage import Storage
+
+_MANY = re.compile(r"/api/collections/(?P<collection>[^/?]+)/records(?:\?(?P<query>.*))?", re.DOTALL)
+_ONE = re.compile(r"/api/collections/(?P<collection>[^/?]+)/records/(?P<id>[^/?]+)(?:\?(?P<query>.*))?", re.DOTALL)
+
+CountRequest = Callable[[Collection, str], None]
+"""Counts a part for the rate limits by collection and action ("create"); raises where a limit is spent."""
+
+ParseQuery = Callable[[str], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """One part of a batch. `headers` are spelled as rules spell them; `uploads` by form key."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: dict[str, object] = field(default_factory=dict)
+    uploads: Mapping[str, Sequence[Upload]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRequestError(FieldError):
+    """The part that ended a batch, with the answer that it would have got alone."""
+
+    response: ApiError = field(default_factory=BadRequestError)
+
+    def to_json(self) -> dict[str, object]:
+        """Return code, message and the answer's envelope (apis/batch.go, BatchResponseError)."""
+        error = self.response
+        envelope = {"data": error.data.to_json(), "message": error.message, "status": error.status}
+        return {"code": self.code, "message": self.message, "response": envelope}
+
+
+class Batch:
+    """Carries out batches."""
+
+    def __init__(self, storage: Storage, catalog: CatalogRef, records: Records) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._records = records
+
+    def run(
+        self,
+        requests: Sequence[BatchRequest],
+        info: RequestInfo,
+        *,
+        timeout_s: float,
+        count: CountRequest,
+        parse_query: ParseQuery,
+    ) -> bytes:
+        """Carry out all parts and return `[{"body": ..., "status": 200}, ...]` as JSON.
+
+        `info` is the request of the batch itself. Raises BadRequestError, whose `data`
+        names the part that failed, or none where the time was up; then nothing was written.
+        """
+        ends_at = time.monotonic() + timeout_s
+        results: list[bytes] = []
+        with self._storage.write():
+            for index, request in enumerate(requests):
+                if time.monotonic() > ends_at:
+                    raise BadRequestError("Batch transaction failed.")
+                try:
+                    results.append(self._run_one(request, info, count, parse_query))
+                except ApiError as error:
+                    failed = FailedRequestError("batch_request_failed", "Batch request failed.", response=error)
+                    data = ErrorData(requests=ErrorData({str(index): failed}))
+                    raise BadRequestError("Batch transaction failed.", data) from error
+            if time.monotonic() > ends_at:
+                raise BadRequestError("Batch transaction failed.")
+        return b"[" + b",".join(results) + b"]"
+
+    def _run_one(self, request: BatchRequest, info: RequestInfo, count: CountRequest, parse_query: ParseQuery) -> bytes:
+        method = request.method.upper()
+        match = (_MANY if method in {"PUT", "POST"} else _ONE).fullmatch(request.url)
+        if match is None or method not in {"PUT", "POST", "PATCH", "DELETE"}:
+            raise BadRequestError
+        collection = self._catalog.current.find(match["collection"])
+        if collection is None:
+            raise NotFoundError("Missing collection context.")
+        record_id = unquote(match["id"]) if method in {"PATCH", "DELETE"} else ""
+        if method == "PUT":
+            record_id = self._existing(collection, request)
+            method = "PATCH" if record_id else "POST"
+        part = replace(
+            info,
+            method=method,
+            context="batch",
+            query=parse_query(match["query"] or ""),
+            headers={**info.headers, **request.headers},
+            body=request.body,
+        )
+        if method == "POST":
+            count(collection, "create")
+            return _result(self._records.create(part, collection, request.uploads))
+        if method == "PATCH":
+            count(collection, "update")
+            return _result(self._records.update(part, collection, record_id, request.uploads))
+        count(collection, "delete")
+        self._records.delete(part, collection, record_id)
+        return b'{"body":null,"status":204}'
+
+    def _existing(self, collection: Collection, request: BatchRequest) -> str:
+        """Return the id in a body if there is such a record: then an upsert is an update."""
+        record_id = to_text(request.body.get("id"))
+        if not record_id:
+            return ""
+        with self._storage.write() as tx:
+            return record_id if self._records.find(tx, collection, record_id) is not None else ""
+
+
+def _result(body: bytes) -> bytes:
+    return b'{"body":' + body + b',"status":200}'

@@ -19,6 +19,7 @@ from rowcast.filters.scope import Scope
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field, RelationField
 from rowcast.schema.indexes import parse_index
+from rowcast.schema.jsontext import go_quote
 
 MAX_HOPS = 6
 LIST_KINDS = frozenset(("select", "file", "relation"))
@@ -69,7 +70,7 @@ class Context:
 
 def not_listable(collection: Collection) -> FilterError:
     """Return the error for rows that only superusers may list."""
-    return FilterError(f"{collection.name!r} fields can be accessed only with allowed hidden fields or by superusers")
+    return FilterError(f"{go_quote(collection.name)} fields can be accessed only with allowed hidden fields or by superusers")
 
 
 def split_modifier(prop: str) -> tuple[str, str]:
@@ -78,7 +79,7 @@ def split_modifier(prop: str) -> tuple[str, str]:
     if len(parts) != 2:
         return prop, ""
     if parts[1] not in _MODIFIERS:
-        raise FilterError(f"unknown modifier in {prop!r}")
+        raise FilterError(f"unknown modifier in {go_quote(prop)}")
     return parts[0], parts[1]
 
 
@@ -96,7 +97,7 @@ def walk(
             if found.kind in {"json", "geoPoint"}:
                 return Column(row, found, path=_json_path(props[index + 1 :]), is_many=is_many)
         if index >= MAX_HOPS:
-            raise FilterError(f"max nested relations reached for field {prop!r}")
+            raise FilterError(f"max nested relations reached for field {go_quote(prop)}")
         if found is None:
             hop = _back_hop(row, prop, context)
             if isinstance(hop, FilterError):
@@ -119,7 +120,7 @@ def _last(row: Row, prop: str, context: Context, *, is_request: bool, is_many: b
     if found is None:
         if is_request:
             return NULL
-        raise FilterError(f"unknown field {name!r}")
+        raise FilterError(f"unknown field {go_quote(name)}")
     _check_visible(found, context)
     if found.kind in LIST_KINDS and modifier in {"length", "each"}:
         kept: Modifier = "length" if modifier == "length" else "each"
@@ -136,15 +137,15 @@ def _last(row: Row, prop: str, context: Context, *, is_request: bool, is_many: b
 
 def _check_visible(found: Field, context: Context) -> None:
     if found.hidden and not context.allow_hidden:
-        raise FilterError(f"non-filterable field {found.name!r}")
+        raise FilterError(f"non-filterable field {go_quote(found.name)}")
 
 
 def _hop(found: Field, context: Context) -> Hop:
     if not isinstance(found, RelationField):
-        raise FilterError(f"field {found.name!r} is not a valid relation")
+        raise FilterError(f"field {go_quote(found.name)} is not a valid relation")
     collection = context.find(found.collection_id)
     if collection is None:
-        raise FilterError(f"failed to load field {found.name!r} collection")
+        raise FilterError(f"failed to load field {go_quote(found.name)} collection")
     return Hop(found, collection)
 
 
@@ -152,16 +153,16 @@ def _back_hop(row: Row, prop: str, context: Context) -> Hop | FilterError:
     """Return the hop of "posts_via_author", or why there is none."""
     parts = _VIA.fullmatch(prop)
     if parts is None:
-        return FilterError(f"failed to resolve field {prop!r}")
+        return FilterError(f"failed to resolve field {go_quote(prop)}")
     collection = context.find(parts[1])
     if collection is None:
-        return FilterError(f"failed to load back relation field {prop!r} collection")
+        return FilterError(f"failed to load back relation field {go_quote(prop)} collection")
     found = collection.field(parts[2])
     if not isinstance(found, RelationField):
-        return FilterError(f"missing or invalid back relation field {parts[2]!r}")
+        return FilterError(f"missing or invalid back relation field {go_quote(parts[2])}")
     _check_visible(found, context)
     if found.collection_id != row.collection.id or (row.is_base and context.scope.is_new):
-        return FilterError(f"invalid collection reference of a back relation field {found.name!r}")
+        return FilterError(f"invalid collection reference of a back relation field {go_quote(found.name)}")
     is_single = not found.is_multiple and _is_unique(collection, found.name)
     return Hop(found, collection, is_back=True, is_unique=is_single)
 
@@ -185,5 +186,5 @@ def _json_path(keys: tuple[str, ...]) -> str:
         elif _KEY.fullmatch(key):
             path += f".{key}"
         else:
-            raise FilterError(f"invalid JSON path {'.'.join(keys)!r}")
+            raise FilterError(f"invalid JSON path {go_quote('.'.join(keys))}")
     return path

@@ -39,6 +39,7 @@ from rowcast.filters.parser import Comparison, Node, parse
 from rowcast.filters.parser import Operand as Parsed
 from rowcast.filters.paths import Context
 from rowcast.schema.fields import Field, RelationField
+from rowcast.schema.jsontext import go_quote
 
 _NAMES = re.compile(
     r"""
@@ -63,7 +64,7 @@ def sort_column(name: str, context: Context) -> Column:
     """Return the column that a sort term names. Raises FilterError (copies tools/search/sort.go)."""
     found = _name(name, context)
     if not isinstance(found, Column):
-        raise FilterError(f"invalid sort field {name!r}")
+        raise FilterError(f"invalid sort field {go_quote(name)}")
     return found
 
 
@@ -80,7 +81,7 @@ def _side(side: str, parsed: Parsed, text: str, context: Context) -> Operand:
     try:
         return _operand(parsed, context)
     except FilterError as error:
-        message = f"invalid {side} operand {parsed.value!r} - {error.message}"
+        message = f"invalid {side} operand {go_quote(parsed.value)} - {error.message}"
         raise FilterError(message, text, parsed.start, parsed.end) from None
 
 
@@ -92,7 +93,7 @@ def _operand(parsed: Parsed, context: Context) -> Operand:
     if parsed.kind is Kind.CALL:
         call = _CALLS.get(parsed.value)
         if call is None:
-            raise FilterError(f"unknown function {parsed.value!r}")
+            raise FilterError(f"unknown function {go_quote(parsed.value)}")
         return call(parsed.arguments, context)
     macro = given.macro(parsed.value)
     if macro is not None:
@@ -114,7 +115,7 @@ def _number(text: str) -> float:
 
 def _name(name: str, context: Context) -> Operand:
     if not _NAMES.fullmatch(name):
-        raise FilterError(f"failed to resolve field {name!r}")
+        raise FilterError(f"failed to resolve field {go_quote(name)}")
     props = tuple(name.split("."))
     if props[0] == "@collection":
         return _collection(props, context)
@@ -128,10 +129,10 @@ def _collection(props: tuple[str, ...], context: Context) -> Operand:
     name, _, alias = props[1].partition(":")
     collection = context.find(name)
     if collection is None:
-        raise FilterError(f"failed to load collection {props[1]!r}")
+        raise FilterError(f"failed to load collection {go_quote(props[1])}")
     key = f":{alias}" if alias else collection.name
     if context.aliases.setdefault((context.guard, key), collection) is not collection:
-        raise FilterError(f"the alias {alias!r} stands for another collection already")
+        raise FilterError(f"the alias {go_quote(alias)} stands for another collection already")
     row = context.visit(Row(Root(Start.COLLECTION, collection, context.guard, key)))
     return paths.walk(row, props[2:], context, is_many=True)
 
@@ -177,7 +178,7 @@ def _submitted_relation(field: RelationField, props: tuple[str, ...], context: C
     """`@request.body.rel.x`: the records whose ids the body brings."""
     collection = context.find(field.collection_id)
     if collection is None:
-        raise FilterError(f"failed to load collection {field.collection_id!r} from data field {field.name!r}")
+        raise FilterError(f"failed to load collection {go_quote(field.collection_id)} from data field {go_quote(field.name)}")
     row = context.visit(Row(Root(Start.SUBMITTED, collection, context.guard, field.name, field.is_multiple)))
     return paths.walk(row, props, context, is_request=True, is_many=field.is_multiple)
 
@@ -213,7 +214,7 @@ _SUBMITTED = {
 
 def _check_list(field: Field) -> None:
     if field.kind not in paths.LIST_KINDS:
-        raise FilterError(f"field {field.name!r} doesn't support multivalue operations")
+        raise FilterError(f"field {go_quote(field.name)} doesn't support multivalue operations")
 
 
 def _distance(arguments: tuple[Parsed, ...], context: Context) -> Operand:
@@ -246,7 +247,7 @@ def _time_text(arguments: tuple[Parsed, ...], context: Context) -> Operand:
 def _value(argument: Parsed, context: Context) -> Operand:
     found = _operand(argument, context)
     if isinstance(found, Changed):
-        raise FilterError(f"{argument.value!r} can't be an argument")
+        raise FilterError(f"{go_quote(argument.value)} can't be an argument")
     return found
 
 

@@ -30,7 +30,9 @@ def collection_of(*fields: Field, name: str = "posts") -> Collection:
 
 
 def accounts(*fields: Field) -> Collection:
-    return Collection(id="pbc_2", name="users", type="auth", fields=(ID_FIELD, *AUTH_FIELDS, *fields), auth=AuthOptions())
+    return Collection(
+        id="pbc_2", name="users", type="auth", fields=(ID_FIELD, *AUTH_FIELDS, *fields), auth=AuthOptions()
+    )
 
 
 POSTS = collection_of(

@@ -3,7 +3,12 @@
 import { inspect } from "node:util";
 
 export default async function* (events) {
+    // A file that fails before its first test says why on its error stream only.
+    let printed = "";
     for await (const { type, data } of events) {
+        if (type === "test:stderr") {
+            printed = (printed + data.message).slice(-4000);
+        }
         if (type !== "test:pass" && type !== "test:fail") {
             continue;
         }
@@ -17,7 +22,7 @@ export default async function* (events) {
             yield line(name, "pass", "");
         } else {
             const error = data.details.error;
-            yield line(name, "fail", inspect(error.cause ?? error, { depth: 6 }));
+            yield line(name, "fail", `${inspect(error.cause ?? error, { depth: 6 })}\n${printed}`);
         }
     }
 }

@@ -70,7 +70,9 @@ class Context:
 
 def not_listable(collection: Collection) -> FilterError:
     """Return the error for rows that only superusers may list."""
-    return FilterError(f"{go_quote(collection.name)} fields can be accessed only with allowed hidden fields or by superusers")
+    return FilterError(
+        f"{go_quote(collection.name)} fields can be accessed only with allowed hidden fields or by superusers"
+    )
 
 
 def split_modifier(prop: str) -> tuple[str, str]:

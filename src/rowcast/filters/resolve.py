@@ -178,7 +178,9 @@ def _submitted_relation(field: RelationField, props: tuple[str, ...], context: C
     """`@request.body.rel.x`: the records whose ids the body brings."""
     collection = context.find(field.collection_id)
     if collection is None:
-        raise FilterError(f"failed to load collection {go_quote(field.collection_id)} from data field {go_quote(field.name)}")
+        raise FilterError(
+            f"failed to load collection {go_quote(field.collection_id)} from data field {go_quote(field.name)}"
+        )
     row = context.visit(Row(Root(Start.SUBMITTED, collection, context.guard, field.name, field.is_multiple)))
     return paths.walk(row, props, context, is_request=True, is_many=field.is_multiple)
 

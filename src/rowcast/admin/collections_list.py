@@ -60,7 +60,7 @@ def list_collections(reader: Reader, catalog: Catalog, params: Mapping[str, str]
         _SCOPE,
         sort=params.get("sort") or "",
     )
-    if not program.is_local:
+    if not program.is_local or program.inputs - {"now"}:
         raise ValueError("only the columns of the collections can be asked for")
     bound = program.bind(RequestInfo())
     order = f" ORDER BY {bound.order_by}" if bound.order_by else ""

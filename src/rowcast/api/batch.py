@@ -21,6 +21,8 @@ from rowcast.schema.uploads import Upload
 CheckLimit = Callable[[Request, Collection, tuple[str, ...]], None]
 
 _FORM: dict[str, Kind] = {"requests": "objects"}
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_LONGEST_URL = 2000
 _MAX_BODY = 128 << 20
 _TIMEOUT_S = 3
 
@@ -101,14 +103,26 @@ def _headers(headers: Mapping[str, object]) -> dict[str, str]:
 
 
 def _check(requests: Sequence[BatchRequest], most: int) -> None:
+    """Copies core/event_request_batch.go, Validate."""
+    errors: FieldError | ErrorData | None
     if not requests:
-        error = checks.REQUIRED
+        errors = checks.REQUIRED
     elif len(requests) > most:
         text = f"The length must be no more than {most}."
-        error = FieldError("validation_length_too_long", text, {"max": most, "min": 0})
+        errors = FieldError("validation_length_too_long", text, {"max": most, "min": 0})
     else:
-        return
-    raise BadRequestError("Invalid batch request data.", ErrorData(requests=error))
+        parts = {str(index): _part_errors(request) for index, request in enumerate(requests)}
+        errors = ErrorData({index: found for index, found in parts.items() if found})
+    if errors:
+        raise BadRequestError("Invalid batch request data.", ErrorData(requests=errors))
+
+
+def _part_errors(request: BatchRequest) -> ErrorData:
+    method = checks.required(request.method)
+    if method is None and request.method not in _METHODS:
+        method = checks.INVALID_CHOICE
+    url = checks.required(request.url) or checks.length(request.url, 0, _LONGEST_URL)
+    return checks.collect(method=method, url=url)
 
 
 def _parse_query(text: str) -> dict[str, str]:

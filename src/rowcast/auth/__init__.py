@@ -1,0 +1,1 @@
+"""Accounts: signing in, tokens, one-time passwords, and the superusers of the command line."""

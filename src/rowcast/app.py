@@ -121,6 +121,7 @@ class _Running:
     """What lives between start and stop."""
 
     directory: DataDir
+    settings: SettingsRef
     pipeline: Pipeline
     hub: Hub
     work: Work
@@ -173,18 +174,6 @@ def _compose(config: Config) -> _Running:
         delete_record=records.delete_record,
         on_change=lambda change: bus.publish((change,)),
     )
-    routes = table(
-        health=Health(settings),
-        collections=CollectionsApi(work, collections),
-        records=RecordsApi(work, records),
-        batch=BatchApi(
-            work,
-            Batch(storage, catalog, records),
-            settings,
-            lambda *checked: pipeline.check_limit(*checked),  # noqa: PLW0108 - made below
-        ),
-        realtime=Realtime(hub),
-    )
 
     def by_token(token: str) -> Record | None:
         claims = credentials.read_claims(token)
@@ -201,6 +190,19 @@ def _compose(config: Config) -> _Running:
     async def authenticate(token: str) -> Record | None:
         return await work.quick(lambda: by_token(token))
 
+    routes = table(
+        health=Health(settings),
+        collections=CollectionsApi(work, collections),
+        records=RecordsApi(work, records),
+        batch=BatchApi(
+            work,
+            Batch(storage, catalog, records),
+            settings,
+            lambda *checked: pipeline.check_limit(*checked),  # noqa: PLW0108 - made below
+        ),
+        realtime=Realtime(hub, authenticate),
+    )
+
     pipeline = Pipeline(
         routes=Matcher(routes),
         fallback=PublicFiles(config.public_dir, index_fallback=config.index_fallback).serve,
@@ -212,4 +214,4 @@ def _compose(config: Config) -> _Running:
         activity=activity,
     )
     tasks = tuple(asyncio.ensure_future(task) for task in (hub.run(), hub.beat(), activity.run()))
-    return _Running(directory, pipeline, hub, work, tasks)
+    return _Running(directory, settings, pipeline, hub, work, tasks)

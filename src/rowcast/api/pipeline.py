@@ -11,14 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from rowcast.admin.activity import ActivityLog, Entry
 from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits, is_listed
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import Receive, Request, Scope, Send
+from rowcast.api.request import Authenticate, Receive, Request, Scope, Send
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
 from rowcast.config import SettingsRef
@@ -33,7 +32,6 @@ from rowcast.errors import (
 )
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Record
 
 _log = logging.getLogger("rowcast.api")
 
@@ -44,14 +42,6 @@ _SECURITY: Headers = [
 ]
 
 _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
-
-
-class Authenticate(Protocol):
-    """Finds the account of a token."""
-
-    def __call__(self, token: str) -> Awaitable[Record | None]:
-        """Return the account, None for a token that is missing, malformed, expired or revoked."""
-        ...
 
 
 class Pipeline:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rowcast.api import wire
-from rowcast.api.request import Request, Send
+from rowcast.api.request import Authenticate, Request, Send
 from rowcast.api.responses import NO_CONTENT, Answer, Headers
 from rowcast.api.stream import serve_stream
 from rowcast.api.wire import Kind
 from rowcast.errors import BadRequestError, ErrorData, FieldError
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
+from rowcast.schema.record import Record
 
 _FORM: dict[str, Kind] = {"clientId": "text", "subscriptions": "texts"}
 
@@ -34,8 +35,9 @@ class _StreamAnswer:
 class Realtime:
     """Answers requests for streams (apis/realtime.go)."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, authenticate: Authenticate) -> None:
         self._hub = hub
+        self._authenticate = authenticate
 
     async def connect(self, _request: Request) -> Answer:
         """Open a stream. Who asks does not count: rights come with the subscription."""
@@ -50,8 +52,21 @@ class Realtime:
         client_id, subscriptions = str(form["clientId"]), form["subscriptions"]
         topics = [str(topic) for topic in subscriptions] if isinstance(subscriptions, list) else []
         check(client_id, topics)
-        self._hub.subscribe(client_id, topics, auth=request.auth, address=request.address)
+        auth = await self._account(request)
+        self._hub.subscribe(client_id, topics, auth=auth, address=request.address)
         return NO_CONTENT
+
+    async def _account(self, request: Request) -> Record | None:
+        """Return the account as it is now, with no change of accounts between this look and the subscription.
+
+        The token was checked before the body arrived; the account may have lost its
+        rights since, and the hub, which did not know of this request, took them from nobody.
+        """
+        while True:
+            changes = self._hub.account_changes
+            auth = await self._authenticate(request.token) if request.token else None
+            if changes == self._hub.account_changes:
+                return auth
 
 
 def check(client_id: str, topics: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from rowcast.config import TrustedProxySettings
@@ -25,6 +25,14 @@ Send = Callable[[Message], Awaitable[None]]
 _NO_COLLECTION = Collection()
 
 _HEX = frozenset("0123456789abcdefABCDEF")
+
+
+class Authenticate(Protocol):
+    """Finds the account of a token."""
+
+    def __call__(self, token: str) -> Awaitable[Record | None]:
+        """Return the account, None for a token that is missing, malformed, expired or revoked."""
+        ...
 
 
 class Request:

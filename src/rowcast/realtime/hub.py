@@ -69,6 +69,8 @@ class Hub:
         self._dirty: dict[Stream, None] = {}
         self._waiting: dict[Stream, None] = {}
         self._is_stopping = False
+        # Counts what was heard of accounts: who looked one up before may have to look again.
+        self.account_changes = 0
         self.closed: dict[CloseReason, int] = {}
 
     # -- streams ---------------------------------------------------------------
@@ -317,6 +319,9 @@ class Hub:
     def _account_changed(self, change: Change) -> None:
         """Take over the new values of an account, or its rights away. Copies realtimeUpdateClientsAuth."""
         record = change.record
+        if not record.collection.is_auth:
+            return
+        self.account_changes += 1
         account = self._accounts.get((record.collection.id, record.id))
         if account is None or account.record is None:
             return
@@ -327,6 +332,7 @@ class Hub:
 
     def _collection_changed(self, event: CollectionChange) -> None:
         """Take the rights of accounts away whose collection is gone or has a new token secret."""
+        self.account_changes += 1
         before, after = event.before, event.after
         is_revoked = after is None or (
             before.auth is not None

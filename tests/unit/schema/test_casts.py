@@ -77,8 +77,19 @@ def test_whole_numbers_in_the_safe_range_are_ints() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
-    [(True, True), (1, True), (0.5, True), (0, False), ("t", True), ("TRUE", True), ("yes", False), ("2", False)]
-    + [(None, False), ([1], False), ({"a": 1}, False)],
+    [
+        (True, True),
+        (1, True),
+        (0.5, True),
+        (0, False),
+        ("t", True),
+        ("TRUE", True),
+        ("yes", False),
+        ("2", False),
+        (None, False),
+        ([1], False),
+        ({"a": 1}, False),
+    ],
 )
 def test_to_bool(raw: object, expected: bool) -> None:
     assert to_bool(raw) is expected

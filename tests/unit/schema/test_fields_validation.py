@@ -31,7 +31,7 @@ from rowcast.schema.rows import new_record
 from rowcast.schema.uploads import Upload
 from tests.unit.schema.samples import Known, collection_of
 
-REQUIRED = ("validation_required", "Cannot be blank.", {})
+REQUIRED: Any = ("validation_required", "Cannot be blank.", {})
 OK: Any = None
 
 
@@ -48,7 +48,7 @@ def error_of(field: Field, raw: object, known: Known | None = None, **state: Any
 
 
 TEXT = TextField(name="x", min=3, max=5, pattern="^[a-zü]+$", required=True)
-PATTERN = ("validation_invalid_format", "Invalid value format.", {})
+PATTERN: Any = ("validation_invalid_format", "Invalid value format.", {})
 NUMBER = NumberField(name="x", min=2, max=1_000_000, only_int=True, required=True)
 DATE = DateField(name="x", min="2020-01-01 00:00:00.000Z", max="2022-01-01 10:00:00.500Z", required=True)
 
@@ -102,7 +102,8 @@ DATE = DateField(name="x", min="2020-01-01 00:00:00.000Z", max="2022-01-01 10:00
         (DateField(name="x"), "", OK),
         (AutodateField(name="x"), "bad", OK),
         (SelectField(name="x", values=("a", "b"), required=True), [], REQUIRED),
-        (SelectField(name="x", values=("a", "b")), "c", ("validation_invalid_value", "Invalid value c.", {"value": "c"})),
+        (SelectField(name="x", values=("a", "b")), "c",
+         ("validation_invalid_value", "Invalid value c.", {"value": "c"})),
         (SelectField(name="x", values=("a", "b", "c"), max_select=2), ["a", "b", "c"],
          ("validation_too_many_values", "Select no more than 2.", {"maxSelect": 2})),
         (SelectField(name="x", values=("a", "b")), ["c", "a"], OK),
@@ -166,8 +167,10 @@ def id_error(record_id: str, pattern: str = "^.+$", known: Known | None = None, 
         ("", REQUIRED),
         ("a/b", ("validation_forbidden_pk_character", "'/' is not a valid primary key character.", {"ch": "/"})),
         ("a b", ("validation_forbidden_pk_character", "' ' is not a valid primary key character.", {"ch": " "})),
-        ("nul", ("validation_reserved_pk", "The primary key 'NUL' is reserved and cannot be used.", {"reserved": "NUL"})),
-        ("Lpt9", ("validation_reserved_pk", "The primary key 'LPT9' is reserved and cannot be used.", {"reserved": "LPT9"})),
+        ("nul",
+         ("validation_reserved_pk", "The primary key 'NUL' is reserved and cannot be used.", {"reserved": "NUL"})),
+        ("Lpt9",
+         ("validation_reserved_pk", "The primary key 'LPT9' is reserved and cannot be used.", {"reserved": "LPT9"})),
         ("nulx", OK),
         ("TAKEN", ("validation_pk_invalid", "The record primary key is invalid or already exists.", {})),
     ],
@@ -222,7 +225,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
         (FileField(name="x", required=True), [], REQUIRED),
         (FILES, ["new.txt", "old.txt"],
          ("validation_invalid_file", "Invalid new files: [new.txt].", {"invalidFiles": ["new.txt"]})),
-        (FILES, ["n" * 300], ("validation_invalid_file", f"Invalid new files: [{'n' * 250}].", {"invalidFiles": ["n" * 250]})),
+        (FILES, ["n" * 300],
+         ("validation_invalid_file", f"Invalid new files: [{'n' * 250}].", {"invalidFiles": ["n" * 250]})),
         (FILES, [upload("a.txt"), upload("b.txt"), "old.txt"],
          ("validation_too_many_files", "The maximum allowed files is 2.", {"maxSelect": 2})),
         (FILES, upload("a.txt", b"12345"), ("validation_file_size_limit",

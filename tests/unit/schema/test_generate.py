@@ -34,8 +34,10 @@ def test_every_character_of_the_alphabet_comes_up() -> None:
         r"\pL{3}",
         "[^a-z]{4}",
         "(?i)ab[c]",
-    ]
-    + ["[α-ω]{5}", "[a]{3}", "(?s)."],
+        "[α-ω]{5}",
+        "[a]{3}",
+        "(?s).",
+    ],
 )
 def test_generated_texts_match(pattern: str) -> None:
     for _ in range(20):

@@ -67,8 +67,20 @@ def test_dump_refuses_endless_nesting() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{}", True), ("1e999", True), ('"a', False), ("NaN", False), ("01", False), ("", False), ("{}x", False)]
-    + [('"\x01"', False), ('"\\x"', False), ("[1,]", False), (" 1 ", True), ("[" * 100_000, False)],
+    [
+        ("{}", True),
+        ("1e999", True),
+        ('"a', False),
+        ("NaN", False),
+        ("01", False),
+        ("", False),
+        ("{}x", False),
+        ('"\x01"', False),
+        ('"\\x"', False),
+        ("[1,]", False),
+        (" 1 ", True),
+        ("[" * 100000, False),
+    ],
 )
 def test_is_valid(text: str, expected: bool) -> None:
     assert jsontext.is_valid(text) is expected
@@ -81,8 +93,14 @@ def test_compact() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("abc", '"abc"'), ('a"\\', '"a\\"\\\\"'), ("\n\x01", '"\\n\\x01"'), ("\u200b", '"\\u200b"'), ("ü😀", '"ü😀"')]
-    + [("\U000e0001", '"\\U000e0001"')],
+    [
+        ("abc", '"abc"'),
+        ('a"\\', '"a\\"\\\\"'),
+        ("\n\x01", '"\\n\\x01"'),
+        ("\u200b", '"\\u200b"'),
+        ("ü😀", '"ü😀"'),
+        ("\U000e0001", '"\\U000e0001"'),
+    ],
 )
 def test_go_quote(text: str, expected: str) -> None:
     assert jsontext.go_quote(text) == expected

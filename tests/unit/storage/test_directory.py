@@ -364,6 +364,43 @@ class TestRefused:
         assert len(query(path, "SELECT 1 FROM _collections")) == 6
 
 
+def test_a_disk_that_fills_up_loses_one_write_and_no_more(path: Path) -> None:
+    create(path)
+    result = run(
+        """
+        import resource, signal, sys
+        from rowcast.storage import StorageError
+        from rowcast.storage.directory import open_directory
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        storage = open_directory(sys.argv[1]).data
+        with storage.write() as tx:
+            tx.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+        def write(i):
+            with storage.write() as tx:
+                tx.run("INSERT INTO t VALUES (?, hex(randomblob(20000)))", (i,))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        written = 0
+        try:
+            while True:
+                write(written)
+                written += 1
+        except StorageError as error:
+            print(error)
+        with storage.read() as reader:
+            assert reader.value("SELECT count(*) FROM t") == written
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        write(written)
+        with storage.read() as reader:
+            print(reader.value("SELECT count(*) FROM t") - written, reader.value("PRAGMA integrity_check"))
+        storage.close()
+        """,
+        path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["reading or writing the database file failed (disk I/O error)", "1 ok"]
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
 class TestCollectionRows:
     @pytest.fixture
     def opened(self, path: Path) -> DataDir:

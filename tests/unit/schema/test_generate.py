@@ -69,8 +69,13 @@ def test_patterns_that_cannot_be_generated(pattern: str, problem: str) -> None:
 
 
 def test_size_is_bounded() -> None:
-    with pytest.raises(PatternError):
-        random_by_pattern("(?:" * 5 + "(?:[ab]c){30}" + "){30}" * 5)
+    with pytest.raises(PatternError, match="too large"):
+        random_by_pattern("(?:[ab]c){500}" * 150)
+
+
+def test_an_empty_class_gives_nothing() -> None:
+    with pytest.raises(PatternError, match="no runes"):
+        random_by_pattern(r"[^\x{0}-\x{10FFFF}]")
 
 
 @given(st.text(max_size=15))

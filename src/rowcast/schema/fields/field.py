@@ -109,7 +109,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename=
 
         `collection` is the one to be saved, `catalog` what is saved now.
         """
-        return ErrorData()
+        return common_settings(self)
 
 
 def common_settings(field: Field) -> ErrorData:

@@ -144,9 +144,6 @@ class BoolField(Field, frozen=True, kw_only=True, tag="bool"):
     def validate_value(self, record: Record, lookup: Lookup) -> FieldError | None:
         return checks.REQUIRED if self.required and not record.values.get(self.name) else None
 
-    def validate_settings(self, collection: Collection, catalog: Catalog) -> ErrorData:
-        return common_settings(self)
-
 
 class _Dates(Field, frozen=True, kw_only=True):
     def prepare(self, raw: object) -> str:
@@ -183,9 +180,6 @@ class DateField(_Dates, frozen=True, kw_only=True, tag="date"):
         if self.max and value > self.max:
             return _date_bound("validation_max_less_equal_than_required", "no greater", self.max)
         return None
-
-    def validate_settings(self, collection: Collection, catalog: Catalog) -> ErrorData:
-        return common_settings(self)
 
 
 def _date_bound(code: str, relation: str, bound: str) -> FieldError:
@@ -359,6 +353,3 @@ class GeoPointField(Field, frozen=True, kw_only=True, tag="geoPoint"):
         if not -90 <= value.lat <= 90:
             return _LATITUDE
         return None if -180 <= value.lon <= 180 else _LONGITUDE
-
-    def validate_settings(self, collection: Collection, catalog: Catalog) -> ErrorData:
-        return common_settings(self)

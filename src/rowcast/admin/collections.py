@@ -9,7 +9,7 @@ of it then. Answers are JSON values with their keys in the reference's order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from rowcast.admin import views
@@ -18,7 +18,7 @@ from rowcast.admin.collections_import import FAILURE, import_collections
 from rowcast.admin.collections_list import list_collections
 from rowcast.admin.collections_output import collection_json
 from rowcast.admin.collections_prepare import new_collection
-from rowcast.admin.collections_save import DeleteRecord, SchemaError, SchemaWriter
+from rowcast.admin.collections_save import DeleteRecord, SchemaError, SchemaWriter, invalid_query
 from rowcast.admin.views import ViewError
 from rowcast.blobs import BlobError, Blobs
 from rowcast.bus import CollectionChange
@@ -39,6 +39,7 @@ from rowcast.schema.fieldlist import field_json
 from rowcast.schema.generate import ID_ALPHABET, random_text
 from rowcast.schema.oauth2_providers import PROVIDERS, logo
 from rowcast.schema.public import public_values
+from rowcast.schema.record import Record
 from rowcast.schema.rows import from_row, select_columns
 from rowcast.sql import quote
 from rowcast.storage import BudgetExceededError, Storage, StorageError, Transaction
@@ -104,16 +105,16 @@ class Collections:
             raise BadRequestError("Failed to load the collection type data due to invalid formatting.") from error
         blank = new_collection(kind, name)
         draft = _apply(blank, given)
-        with _named("Failed to create collection."), self._change() as writer:
+        with _named("Failed to create collection."), self._change(self._try_query(draft)) as writer:
             saved = writer.save(draft, None, generated=blank.id)
         self._optimize()
         return collection_json(saved)
 
     def update(self, name_or_id: str, body: object) -> dict[str, object]:
         """Change a collection, its table and its indexes, and return it."""
-        self._find(self._catalog.current, name_or_id)
         given = _object(body, _BAD_BODY)
-        with _named("Failed to update collection."), self._change() as writer:
+        draft = _apply(self._find(self._catalog.current, name_or_id), given)
+        with _named("Failed to update collection."), self._change(self._try_query(draft)) as writer:
             old = self._find(writer.catalog, name_or_id)
             saved = writer.save(_apply(old, given), old)
         self._optimize()
@@ -182,14 +183,31 @@ class Collections:
         if error is not None:
             raise InvalidFieldsError(data=ErrorData(query=error))
         try:
-            with self._storage.write() as transaction:
-                sample = views.try_view(transaction, query or "", self._catalog.current)
+            trial, records = self._run_trial(query or "")
         except (ViewError, StorageError) as refused:
             raise BadRequestError(f"Invalid view query. Raw error: \n{_reason(refused)}") from refused
         return {
-            "fields": [field_json(field) for field in sample.fields],
-            "sample": [public_values(record) for record in sample.records],
+            "fields": [field_json(field) for field in trial.collection.fields],
+            "sample": [public_values(record) for record in records],
         }
+
+    def _run_trial(self, query: str) -> tuple[views.Trial, Sequence[Record]]:
+        """Run a query without making writers wait for it. Raises ViewError and StorageError."""
+        with self._storage.write() as transaction:
+            trial = views.plan_trial(transaction, query, self._catalog.current)
+        with self._storage.read() as reader:
+            return trial, views.run_trial(reader, trial)
+
+    def _try_query(self, collection: Collection) -> dict[str, FieldError | None]:
+        """Run the query of a view collection and return what is wrong with it, by the query."""
+        query = collection.view.view_query if collection.view is not None else ""
+        if not query:
+            return {}
+        try:
+            self._run_trial(query)
+        except ViewError as error:
+            return {query: invalid_query(error)}
+        return {query: None}
 
     @staticmethod
     def _find(catalog: Catalog, name_or_id: str) -> Collection:
@@ -199,10 +217,11 @@ class Collections:
         return collection
 
     @contextmanager
-    def _change(self) -> Iterator[SchemaWriter]:
+    def _change(self, trials: Mapping[str, FieldError | None] | None = None) -> Iterator[SchemaWriter]:
         """Open a write transaction for schema changes."""
         with self._storage.write() as transaction:
-            writer = SchemaWriter(transaction, self._catalog.current, self._settings.current, self._delete_record)
+            catalog, settings = self._catalog.current, self._settings.current
+            writer = SchemaWriter(transaction, catalog, settings, self._delete_record, trials)
             yield writer
             transaction.on_commit(lambda: self._enforce(writer))
         for id in writer.orphaned:

@@ -99,9 +99,10 @@ def without_unknown_mapped_fields(collection: Collection) -> Collection:
 
 
 def with_superuser_options(collection: Collection) -> Collection:
-    """Return `_superusers` with what its options must be: passwords, no OAuth2, one-time passwords only as a second step.
+    """Return `_superusers` with the options that it must have, every other collection as it is.
 
-    Every other collection comes back as it is. Copies core/record_model_superusers.go.
+    Superusers sign in with passwords, never with OAuth2, and with one-time passwords only as
+    a second step. Copies core/record_model_superusers.go.
     """
     options = collection.auth
     if options is None or collection.name != "_superusers":

@@ -10,7 +10,7 @@ onCollectionDeleteExecute) and core/collection_query.go (resaveViewsWithChangedF
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -50,11 +50,18 @@ class SchemaWriter:
     """Changes the schema within one transaction.
 
     `catalog`, `settings` and `events` say what it has come to; `orphaned` holds the ids
-    of deleted collections that may have files.
+    of deleted collections that may have files. `trials` are the queries of views that
+    were run before the transaction, so that it need not wait for them, and what was
+    wrong with them.
     """
 
     def __init__(
-        self, transaction: Transaction, catalog: Catalog, settings: Settings, delete_record: DeleteRecord
+        self,
+        transaction: Transaction,
+        catalog: Catalog,
+        settings: Settings,
+        delete_record: DeleteRecord,
+        trials: Mapping[str, FieldError | None] | None = None,
     ) -> None:
         self.transaction = transaction
         self.catalog = catalog
@@ -62,6 +69,7 @@ class SchemaWriter:
         self.events: list[CollectionChange] = []
         self.orphaned: list[str] = []
         self._delete_record = delete_record
+        self._trials = dict(trials or {})
 
     def save(
         self, collection: Collection, old: Collection | None, *, generated: str = "", is_checked: bool = True
@@ -150,11 +158,12 @@ class SchemaWriter:
     def _check_query(self, query: str) -> FieldError | None:
         if not query:
             return checks.REQUIRED
+        if query in self._trials:
+            return self._trials[query]
         try:
-            views.try_view(self.transaction, query, self.catalog)
+            views.run_trial(self.transaction, views.plan_trial(self.transaction, query, self.catalog))
         except ViewError as error:
-            reason = str(error).encode()[:_MAX_REASON].decode(errors="ignore")
-            return FieldError("validation_invalid_view_query", f"Invalid query - {reason}")
+            return invalid_query(error)
         return None
 
     def _write(self, collection: Collection, old: Collection | None) -> Collection:
@@ -219,7 +228,15 @@ class SchemaWriter:
             return
         fields = views.infer_fields(self.transaction, current.view.view_query, self.catalog)
         if [_unnamed(field) for field in fields] != [_unnamed(field) for field in current.fields]:
+            # It has been running: whether it gives good rows is asked when somebody changes it.
+            self._trials.setdefault(current.view.view_query, None)
             self.save(current, current)
+
+
+def invalid_query(error: ViewError) -> FieldError:
+    """Return the error of a view's query."""
+    reason = str(error).encode()[:_MAX_REASON].decode(errors="ignore")
+    return FieldError("validation_invalid_view_query", f"Invalid query - {reason}")
 
 
 def _unnamed(field: Field) -> dict[str, object]:

@@ -19,7 +19,7 @@ from rowcast.schema.fields import Field
 from rowcast.schema.generate import random_text
 from rowcast.schema.record import Record
 from rowcast.schema.rows import from_row, select_columns
-from rowcast.storage import StorageError, Transaction, ddl
+from rowcast.storage import Reader, StorageError, Transaction, ddl
 
 SAMPLE_SIZE = 10
 
@@ -36,11 +36,11 @@ class ViewError(RowcastError):
 
 
 @dataclass(frozen=True, slots=True)
-class ViewSample:
-    """The fields of a query and some of its rows."""
+class Trial:
+    """A query that is ready to be run, and the collection that its rows would belong to."""
 
-    fields: tuple[Field, ...]
-    records: list[Record]
+    query: str
+    collection: Collection
 
 
 def infer_fields(transaction: Transaction, query: str, catalog: Catalog) -> tuple[Field, ...]:
@@ -84,41 +84,46 @@ def with_text_id(transaction: Transaction, query: str) -> str:
     return f"SELECT {','.join(names)} FROM ({query})"
 
 
-def try_view(transaction: Transaction, query: str, catalog: Catalog) -> ViewSample:
-    """Run a query as a view would run it, and return what it gives. Raises ViewError.
+def plan_trial(transaction: Transaction, query: str, catalog: Catalog) -> Trial:
+    """Prepare the trial run of a query. Raises ViewError for what can be told without running it.
 
-    Copies core/view.go, DryRunView. Empty and repeated ids are found in the sample only.
+    Copies core/view.go, DryRunView.
     """
     query = _one_statement(query)
     fields = infer_fields(transaction, query, catalog)
     name = f"temp_view_{random_text(5)}"
-    trial = Collection(id=defaults.collection_id("view", name), name=name, type="view", fields=fields)
+    collection = Collection(id=defaults.collection_id("view", name), name=name, type="view", fields=fields)
     for at, field in enumerate(fields):
-        if errors := field.validate_settings(trial, catalog):
+        if errors := field.validate_settings(collection, catalog):
             raise ViewError(f'invalid field "{field.name}" ({at}): {one_line(errors)}')
     try:
         query = with_text_id(transaction, query)
     except ViewError as error:
         raise ViewError(f"failed to normalize view query id: {error}") from error
-    records = _sample(transaction, query, trial)
+    return Trial(query, collection)
+
+
+def run_trial(reader: Reader, trial: Trial) -> list[Record]:
+    """Return some records of a query. May take as long as the query does. Raises ViewError.
+
+    Empty and repeated ids are found in the sample only.
+    """
+    collection = trial.collection
+    source = f"(SELECT * FROM ({sqltext.resolve_brackets(trial.query)}))"
+    try:
+        found = reader.rows(f"SELECT {select_columns(collection)} FROM {source} LIMIT {SAMPLE_SIZE}")
+    except StorageError as error:
+        name = sqltext.quoted(collection.name)
+        statement = f"SELECT {name}.* FROM {source} {name} LIMIT {SAMPLE_SIZE}"
+        reason = f"failed to retrieve query records: {error.engine_text}; failed query: {statement}"
+        raise ViewError(reason) from error
+    records = [from_row(collection, row) for row in found]
     ids = [record.id for record in records]
     if not all(ids):
         raise ViewError("the query could return records with empty or invalid ids")
     if len(set(ids)) < len(ids):
         raise ViewError("the query could return records with non-unique ids")
-    return ViewSample(fields, records)
-
-
-def _sample(transaction: Transaction, query: str, trial: Collection) -> list[Record]:
-    rows = f"(SELECT * FROM ({sqltext.resolve_brackets(query)}))"
-    try:
-        found = transaction.rows(f"SELECT {select_columns(trial)} FROM {rows} LIMIT {SAMPLE_SIZE}")
-    except StorageError as error:
-        name = sqltext.quoted(trial.name)
-        statement = f"SELECT {name}.* FROM {rows} {name} LIMIT {SAMPLE_SIZE}"
-        reason = f"failed to retrieve query records: {error.engine_text}; failed query: {statement}"
-        raise ViewError(reason) from error
-    return [from_row(trial, row) for row in found]
+    return records
 
 
 def _columns(transaction: Transaction, query: str) -> list[tuple[str, str]]:

@@ -21,6 +21,9 @@ _INDEX = re.compile(
 _COLUMN = re.compile(
     r"^([\s\S]+?)(?:\s+collate\s+([\w]+))?(?:\s+(asc|desc))?$", re.IGNORECASE | re.MULTILINE | re.ASCII
 )
+_MAX_LENGTH = 10_000
+"""Longer texts are no index: the patterns would take too long over them."""
+
 _TRIMMED = "`\"'[]\r\n\t\f\v "
 
 
@@ -84,7 +87,7 @@ class Index:
 @lru_cache(maxsize=1024)
 def parse_index(text: str) -> Index:
     """Read a `CREATE INDEX` text. Never raises."""
-    match = _INDEX.search(text)
+    match = _INDEX.search(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
         return Index()
     unique, optional, name, table, columns, where = (part or "" for part in match.groups())

@@ -15,8 +15,11 @@ from rowcast.schema import jsontext
 _QUOTES = frozenset("'\"`")
 _BLANKS = "\t\n\v\f\r \x85\xa0"
 
+# What is not closed reaches to the end: so no part is looked at twice.
 _SQLITE_PART = re.compile(
-    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)|.""", re.DOTALL
+    r"""'(?:[^']|'')*(?:'|\Z)|"(?:[^"]|"")*(?:"|\Z)|`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)"""
+    r"""|--[^\n]*|/\*.*?(?:\*/|\Z)|.""",
+    re.DOTALL,
 )
 _BRACKETED = re.compile(r"\{\{([\w\-. ]+)\}\}|\[\[([\w\-. ]+)\]\]", re.ASCII)
 

@@ -21,7 +21,8 @@ from rowcast.schema.fields import BoolField, Field, FileField, JSONField, Number
 from rowcast.schema.generate import random_text
 from rowcast.schema.sqltext import split
 
-_COMMENT = re.compile(r"/\*[\s\S]*?\*/|--.+$", re.MULTILINE)
+_COMMENT = re.compile(r"/\*[\s\S]*?(?:\*/|\Z)|--.+$", re.MULTILINE)
+_BLANKS = re.compile(r"""('[^']*'|"[^"]*"|`[^`]*`)|\s{2,}""", re.ASCII)
 _JOIN = re.compile(
     r"\s+(full\s+outer\s+join|left\s+outer\s+join|right\s+outer\s+join|full\s+join|cross\s+join|inner\s+join"
     r"|outer\s+join|left\s+join|right\s+join|join)\s+?",
@@ -109,6 +110,8 @@ def parse(query: str) -> tuple[list[Named], list[Named]]:
     behind FROM and JOIN tables; what follows ON, WHERE, GROUP BY, ... is skipped.
     """
     text = _COMMENT.sub(" ", trim_query(query))
+    # Long runs of blanks would make the patterns below slow.
+    text = _BLANKS.sub(lambda match: match[1] or " ", text)
     text = _REST.sub(" __pb_discard__ ", _JOIN.sub(" __pb_join__ ", text))
     parts: dict[str, list[str]] = {"select": [], "from": [], "join": []}
     part = ""

@@ -17,7 +17,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field
 from rowcast.schema.generate import random_text
 from rowcast.schema.indexes import parse_index
-from rowcast.schema.sqltext import quoted, resolve_brackets
+from rowcast.schema.sqltext import quoted, resolve_brackets, stays_inside
 from rowcast.storage import Reader, Row, StorageError, Transaction
 from rowcast.storage.catalog_rows import fields_json
 
@@ -184,7 +184,8 @@ def _create_indexes(transaction: Transaction, collection: Collection) -> None:
     errors = ErrorData()
     for at, text in enumerate(collection.indexes):
         index = parse_index(text).on(collection.name)
-        if not index.is_valid:
+        # A WHERE holds any text: it must not begin another statement.
+        if not index.is_valid or not stays_inside(index.to_sql()):
             errors[str(at)] = _INVALID_INDEX
             continue
         try:

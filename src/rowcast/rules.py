@@ -33,11 +33,12 @@ _MOST_JUDGES = 4_000
 class RuleReads:
     """What the outcome of a rule may depend on, besides the record.
 
-    `auth`: which account of its collection asks. `options`: the query and the headers.
+    `auth`: which account of its collection asks. `options`: the query and the headers. `rows`: other rows.
     """
 
     auth: bool
     options: bool
+    rows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ def _compile(text: str, scope: Scope, is_filter: bool) -> _Judge:
         reads=RuleReads(
             auth=program.reads_auth,
             options=any(key.startswith(("query.", "headers.")) for key in program.inputs),
+            rows=not program.is_local,
         ),
     )
 

@@ -107,14 +107,17 @@ class Judgement:
         return self._verdict(account, text, subscription, is_filter=True)
 
     def _verdict(self, account: Account, text: str, subscription: Subscription, *, is_filter: bool) -> bool:
-        record, auth = self._change.record, account.record
+        record = self._change.record
+        # Part of the key: the same text means another thing to the accounts of another collection.
+        auth_collection = account.record.collection if account.record is not None else None
         try:
-            reads = self._rules.reads(text, record.collection, auth.collection if auth else None, is_filter=is_filter)
+            reads = self._rules.reads(text, record.collection, auth_collection, is_filter=is_filter)
         except FilterError:
             return False
         key = (
             text,
             is_filter,
+            auth_collection,
             account if reads.auth else None,
             subscription.text if reads.options else None,
         )

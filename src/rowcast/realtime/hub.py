@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rowcast.bus import Bus, CollectionChange, Event
-from rowcast.errors import ApiError, BadRequestError, ForbiddenError, NotFoundError
+from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, NotFoundError
 from rowcast.realtime import topics
 from rowcast.realtime.audience import Addressee, Delivery, Group, Judgement
 from rowcast.realtime.stream import Account, Budget, CloseReason, Sink, Stream
+from rowcast.realtime.topics import Subscription
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -36,6 +37,19 @@ _SLICE_S = 0.001
 
 _RETRY_S = 0.02
 """How soon a stream whose socket was full is tried again."""
+
+
+@dataclass(slots=True)
+class _Head:
+    """How many groups name a collection, and how many of them filter or expand."""
+
+    groups: int = 0
+    with_options: int = 0
+
+    def count(self, subscription: Subscription, change: int) -> None:
+        self.groups += change
+        if subscription.query.get("filter") or subscription.query.get("expand"):
+            self.with_options += change
 
 
 class Hub:
@@ -64,8 +78,7 @@ class Hub:
         self._accounts: dict[tuple[str, str], Account] = {}
         self._account_streams: dict[Account, dict[Stream, None]] = {}
         self._topics: dict[str, dict[str, Group]] = {}
-        # How many groups there are for each collection name or id.
-        self._heads: Counter[str] = Counter()
+        self._heads: dict[str, _Head] = {}
         self._dirty: dict[Stream, None] = {}
         self._waiting: dict[Stream, None] = {}
         self._is_stopping = False
@@ -115,11 +128,26 @@ class Hub:
         stream.close("gone")
 
     def wants_before(self, collection: Collection) -> bool:
-        """Whether somebody listens to `collection`, so that a delete must be judged by the state before it.
+        """Whether a delete in `collection` must be judged by the state before it: somebody listens, and
+        what decides about the event, or what it shows, reads other rows, which may go with the record.
 
         May be called from a writer's thread.
         """
-        return collection.name in self._heads or collection.id in self._heads
+        heads = self._heads
+        listening = [heads[head] for head in (collection.name, collection.id) if head in heads]
+        return bool(listening) and (any(head.with_options for head in listening) or self._rules_read_rows(collection))
+
+    def _rules_read_rows(self, collection: Collection) -> bool:
+        rules = [rule for rule in (collection.list_rule, collection.view_rule) if rule]
+        if collection.auth is not None and collection.auth.manage_rule:
+            rules.append(collection.auth.manage_rule)
+        if not rules:
+            return False
+        kinds: list[Collection | None] = [None, *(each for each in self._catalog.current if each.is_auth)]
+        try:
+            return any(self._rules.reads(rule, collection, kind).rows for rule in rules for kind in kinds)
+        except FilterError:
+            return True
 
     def close(self) -> None:
         """End every stream; new ones should be refused by then."""
@@ -144,7 +172,7 @@ class Hub:
             group = groups.get(text)
             if group is None:
                 group = groups[text] = Group(subscription)
-                self._heads[subscription.head] += 1
+                self._heads.setdefault(subscription.head, _Head()).count(subscription, 1)
             group.add(stream)
 
     def _leave_groups(self, stream: Stream) -> None:
@@ -158,8 +186,9 @@ class Hub:
                 del groups[text]
                 if not groups:
                     del self._topics[subscription.topic]
-                self._heads[subscription.head] -= 1
-                if not self._heads[subscription.head]:
+                head = self._heads[subscription.head]
+                head.count(subscription, -1)
+                if not head.groups:
                     del self._heads[subscription.head]
 
     def _set_account(self, stream: Stream, auth: Record | None) -> None:

@@ -16,12 +16,13 @@ import apsw
 
 from rowcast.errors import RowcastError
 from rowcast.sql import SQLValue
-from rowcast.storage import Row, StorageError
+from rowcast.storage import BudgetExceededError, Row, StorageError
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 
 _IDLE_READERS = 16
 _MAX_SNAPSHOTS = 64
+_SNAPSHOT_WAIT_S = 10.0
 
 
 def inspect(path: str | Path) -> set[str]:
@@ -54,6 +55,7 @@ class Readers:
     def __init__(self, path: str) -> None:
         self.local = Local()
         self.snapshots: set[SQLiteSnapshot] = set()
+        self.room = threading.Condition()
         self._path = path
         self._idle: list[apsw.Connection] = []
         self._is_closed = False
@@ -77,6 +79,16 @@ class Readers:
             connection.close()
         else:
             self._idle.append(connection)
+
+    def wait_for_snapshot(self) -> None:
+        """Wait until one more snapshot may be open; under a budget nothing waits."""
+        if len(self.snapshots) < _MAX_SNAPSHOTS:
+            return
+        if self.local.meter is not None:
+            raise BudgetExceededError("too many snapshots are open")
+        with self.room:
+            if not self.room.wait_for(lambda: len(self.snapshots) < _MAX_SNAPSHOTS, _SNAPSHOT_WAIT_S):
+                raise StorageError("too many snapshots are open")
 
     def close(self) -> None:
         """Close what is idle, and the snapshots. A block that is still open closes its connection when it ends."""
@@ -201,8 +213,7 @@ class SQLiteSnapshot(Statements):
     __slots__ = ("_connection", "_readers")
 
     def __init__(self, readers: Readers) -> None:
-        if len(readers.snapshots) >= _MAX_SNAPSHOTS:
-            raise StorageError("too many snapshots are open")
+        readers.wait_for_snapshot()
         self._readers = readers
         self._connection = readers.take()
         self._cursor = _Metered(self._connection, readers.local)
@@ -220,6 +231,8 @@ class SQLiteSnapshot(Statements):
         if self not in readers.snapshots:
             return
         readers.snapshots.discard(self)
+        with readers.room:
+            readers.room.notify()
         self._cursor = ENDED
         self._connection.set_progress_handler(None)
         try:

@@ -132,7 +132,7 @@ class SQLiteTransaction(Statements):
 
         It outlives the commit where one of `changes` holds it as its `before`; whoever
         gets the changes closes it then. Until that the log can't be emptied, so close
-        it soon; at most 64 may be open. Else it ends with the transaction.
+        it soon; at most 64 may be open, and who wants another waits. Else it ends with the transaction.
         """
         if self._snapshot is None:
             self._snapshot = SQLiteSnapshot(self.writer.readers)

@@ -8,6 +8,7 @@ their own, so that writers that wait for their turn never keep readers out.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -34,6 +35,8 @@ class Work:
         self._budget = storage.budget
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rowcast-read")
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="rowcast-write")
+        # One core stays free for the loop, whatever is asked of the others.
+        self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="rowcast-hash")
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
     async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
@@ -56,13 +59,18 @@ class Work:
             return await self.slow(call)
 
     async def slow(self, call: Callable[[], T]) -> T:
-        """Run a call that is long by nature (passwords, imports, schema changes) in a thread."""
+        """Run a call that is long by nature (imports, schema changes) in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writers, call)
+
+    async def hash(self, call: Callable[[], T]) -> T:
+        """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, call)
 
     def close(self) -> None:
         """Wait for what runs and let the threads go."""
         self._readers.shutdown(cancel_futures=True)
         self._writers.shutdown(cancel_futures=True)
+        self._hashers.shutdown(cancel_futures=True)
 
     def _is_slow(self, key: Hashable) -> bool:
         until = self._slow.get(key)

@@ -1,0 +1,114 @@
+"""Everything that can be done with accounts, in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rowcast import credentials, encoding
+from rowcast.auth import methods
+from rowcast.auth.origins import Device, Origins
+from rowcast.auth.passwords import Passwords
+from rowcast.auth.second_factor import SecondFactor
+from rowcast.auth.signin import SignIn
+from rowcast.auth.tokens import Tokens
+from rowcast.config import SettingsRef
+from rowcast.errors import NotFoundError
+from rowcast.mail.outbox import Outbox
+from rowcast.records import Records
+from rowcast.records.finding import find
+from rowcast.rules import Rules
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.record import Record
+from rowcast.schema.request import RequestInfo
+from rowcast.storage import Reader, Storage
+
+
+class Accounts:
+    """Signs in and knows who is signed in. Synchronous; safe to use from several threads.
+
+    `passwords` is the flow with a password, `tokens` mints tokens and finds their
+    accounts, `signin` ends every flow. `now` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        catalog: CatalogRef,
+        settings: SettingsRef,
+        records: Records,
+        rules: Rules,
+        outbox: Outbox,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self.tokens = Tokens(catalog, now=now)
+        self.signin = SignIn(
+            storage=storage,
+            settings=settings,
+            records=records,
+            rules=rules,
+            tokens=self.tokens,
+            second_factor=SecondFactor(storage, catalog, records, rules, now=now),
+            origins=Origins(storage, catalog, settings, records, outbox),
+        )
+        self.passwords = Passwords(storage, self.signin)
+
+    def collection(self, name_or_id: str) -> Collection:
+        """Return an auth collection. Raises NotFoundError."""
+        return require_auth(self._catalog.current.find(name_or_id))
+
+    def authenticate(self, reader: Reader, token: str) -> Record | None:
+        """Return the account of a sign-in token; the record is shared by requests and must not be changed."""
+        return self.tokens.find(reader, token)
+
+    def methods(self, collection: Collection) -> bytes:
+        """Return how one can sign in to a collection, as JSON."""
+        if collection.auth is None:
+            raise _no_accounts()
+        return encoding.encode(methods.describe(collection.auth))
+
+    def refresh(self, request: RequestInfo, device: Device, token: str) -> bytes:
+        """Return the account of `request` with a new token, or with the same one where it can't be renewed.
+
+        Copies apis/record_auth_refresh.go.
+        """
+        account = request.auth
+        if account is None:
+            raise NotFoundError("Missing auth record context.")
+        claims = credentials.read_claims(token)
+        if claims is not None and claims.refreshable is True:
+            token = self.tokens.mint_auth(account)
+        with self._storage.read() as reader:
+            return self.signin.renew(reader, account, request, device, token)
+
+    def find(self, collection: Collection, record_id: str) -> Record:
+        """Return an account, whatever the rules. Raises NotFoundError."""
+        with self._storage.read() as reader:
+            account = find(reader, collection, record_id)
+        if account is None:
+            raise NotFoundError
+        return account
+
+    def impersonate(self, account: Record, request: RequestInfo, device: Device, duration_s: int = 0) -> bytes:
+        """Return an account with a token that can't be renewed; for superusers.
+
+        Copies apis/record_auth_impersonate.go.
+        """
+        token = self.tokens.mint(account, duration_s=duration_s, claims={"refreshable": False})
+        with self._storage.read() as reader:
+            return self.signin.renew(reader, account, request, device, token)
+
+
+def require_auth(collection: Collection | None) -> Collection:
+    """Return an auth collection; raises NotFoundError for any other and for none."""
+    if collection is None or not collection.is_auth:
+        raise _no_accounts()
+    return collection
+
+
+def _no_accounts() -> NotFoundError:
+    return NotFoundError("Missing or invalid auth collection context.")

@@ -87,6 +87,15 @@ def go_number(number: float) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}" if exponent else number_text(number)
 
 
+def is_readable(text: str) -> bool:
+    """Whether `text` is one JSON value whose numbers fit a 64-bit float, so that everybody can decode it."""
+    try:
+        _decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
 def compact(text: str) -> str:
     """Return a valid JSON text without the spaces between its values."""
     if " " in text or "\n" in text or "\t" in text or "\r" in text:

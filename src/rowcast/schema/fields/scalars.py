@@ -235,7 +235,8 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
         """Return the raw JSON text of `raw`.
 
         A text that is itself the JSON of a number, a quoted text, a list or an
-        object stays as it is, so that forms can send JSON; any other text is quoted.
+        object stays as it is, so that forms can send JSON; any other text is quoted,
+        and so is a number that no float can hold.
         """
         if isinstance(raw, JSONText):
             return raw
@@ -302,7 +303,7 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
 def _from_text(text: str) -> JSONText:
     if text in ("null", "true", "false"):
         return JSONText(text)
-    if text and (text[0] in _NUMBER_START or text[0] in '"[{') and jsontext.is_valid(text):
+    if text and (text[0] in _NUMBER_START or text[0] in '"[{') and jsontext.is_readable(text):
         return JSONText(text)
     return JSONText(jsontext.go_quote(text))
 

@@ -27,6 +27,8 @@ UNWRITABLE = JSONText("")
 
 MAX_DEPTH = 200
 """How deep a value may nest; deeper ones can't be written without risking the stack."""
+MAX_STORED_DEPTH = 150
+"""How deep the value of a field may nest, so that it can still be written as a part of an answer."""
 
 _decode = msgspec.json.Decoder().decode
 _scan = msgspec.json.Decoder(msgspec.Raw).decode
@@ -45,13 +47,14 @@ def is_valid(text: str) -> bool:
     return True
 
 
-def dump(value: object) -> JSONText:
+def dump(value: object, max_depth: int = MAX_DEPTH) -> JSONText:
     """Return the JSON text of a decoded JSON value, as Go's json.Marshal writes it.
 
-    Raises ValueError for what JSON can't hold (NaN, deep nesting, foreign types).
+    Raises ValueError for what JSON can't hold (NaN, foreign types) and for what nests
+    deeper than `max_depth`.
     """
     try:
-        return JSONText(html_safe(_sorted(_go_numbers(value, 0))).decode())
+        return JSONText(html_safe(_sorted(_go_numbers(value, max_depth))).decode())
     except (TypeError, UnicodeEncodeError, OverflowError) as error:
         raise ValueError(str(error)) from error
 
@@ -61,12 +64,12 @@ def _go_numbers(value: object, depth: int) -> object:
         return value
     if isinstance(value, int | float):
         return _go_number(value)
-    if depth > MAX_DEPTH:
+    if depth <= 0:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
-        return {str(key): _go_numbers(item, depth + 1) for key, item in value.items()}
+        return {str(key): _go_numbers(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_go_numbers(item, depth + 1) for item in value]
+        return [_go_numbers(item, depth - 1) for item in value]
     return value
 
 
@@ -87,13 +90,25 @@ def go_number(number: float) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}" if exponent else number_text(number)
 
 
-def is_readable(text: str) -> bool:
-    """Whether `text` is one JSON value whose numbers fit a 64-bit float, so that everybody can decode it."""
+def is_storable(text: str) -> bool:
+    """Whether `text` is one JSON value that every part of an answer can be made of.
+
+    Its numbers fit a 64-bit float, and it nests no deeper than `MAX_STORED_DEPTH`.
+    """
     try:
-        _decode(text.encode())
+        value = _decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
-    return True
+    return text.count("[") + text.count("{") <= MAX_STORED_DEPTH or _depth(value) <= MAX_STORED_DEPTH
+
+
+def _depth(value: object) -> int:
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        depth += 1
+        level = [one for item in level for one in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def compact(text: str) -> str:

@@ -120,3 +120,13 @@ def test_decode_list() -> None:
 def test_numbers_must_be_finite() -> None:
     with pytest.raises(ValueError):
         jsontext.go_number(math.nan)
+
+
+def test_is_storable() -> None:
+    deepest = jsontext.MAX_STORED_DEPTH
+    assert jsontext.is_storable("[" * deepest + "]" * deepest)
+    assert not jsontext.is_storable('{"a":[' * deepest + "]}" * deepest)
+    assert jsontext.is_storable("[" + "{}," * 1000 + "{}]")
+    assert not jsontext.is_storable("1e999")
+    assert not jsontext.is_storable("[")
+    assert not jsontext.is_storable("\ud800")

@@ -236,7 +236,7 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
 
         A text that is itself the JSON of a number, a quoted text, a list or an
         object stays as it is, so that forms can send JSON; any other text is quoted,
-        and so is a number that no float can hold.
+        and so is one with a number that no float can hold.
         """
         if isinstance(raw, JSONText):
             return raw
@@ -247,7 +247,7 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
         if isinstance(raw, bytes):
             return JSONText(raw.decode("utf-8", "replace"))
         try:
-            return jsontext.dump(raw)
+            return jsontext.dump(raw, jsontext.MAX_STORED_DEPTH)
         except ValueError:
             return jsontext.UNWRITABLE
 
@@ -303,7 +303,7 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
 def _from_text(text: str) -> JSONText:
     if text in ("null", "true", "false"):
         return JSONText(text)
-    if text and (text[0] in _NUMBER_START or text[0] in '"[{') and jsontext.is_readable(text):
+    if text and (text[0] in _NUMBER_START or text[0] in '"[{') and jsontext.is_storable(text):
         return JSONText(text)
     return JSONText(jsontext.go_quote(text))
 

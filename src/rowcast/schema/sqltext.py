@@ -85,6 +85,6 @@ def resolve_brackets(text: str) -> str:
 
     def quote(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        return ".".join("*" if part == "*" else f"`{part}`" for part in name.split("."))
+        return ".".join(f"`{part}`" for part in name.split("."))
 
     return _BRACKETED.sub(quote, text) if "{{" in text or "[[" in text else text

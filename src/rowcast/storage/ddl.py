@@ -184,14 +184,15 @@ def _create_indexes(transaction: Transaction, collection: Collection) -> None:
     errors = ErrorData()
     for at, text in enumerate(collection.indexes):
         index = parse_index(text).on(collection.name)
+        sql = index.to_sql().rstrip("; \t\r\n")
         # A WHERE holds any text: it must not begin another statement.
-        if not index.is_valid or not stays_inside(index.to_sql()):
+        if not sql or not stays_inside(sql):
             errors[str(at)] = _INVALID_INDEX
             continue
         try:
             # A failed statement must not end the transaction: all indexes are tried.
             with transaction.savepoint():
-                transaction.run(index.to_sql())
+                transaction.run(sql)
         except StorageError as error:
             reason = f"Failed to create index {index.name} - {error.engine_text}."
             errors[str(at)] = FieldError("validation_invalid_index_expression", reason)

@@ -7,16 +7,13 @@ The only module that knows all parts; none of them knows it. What `App` opens in
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from rowcast import credentials
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
@@ -28,12 +25,16 @@ from rowcast.api.public import PublicFiles
 from rowcast.api.realtime import Realtime
 from rowcast.api.records import RecordsApi
 from rowcast.api.request import Receive, Scope, Send
+from rowcast.api.route import Route
 from rowcast.api.routes import table
 from rowcast.api.work import Work
+from rowcast.auth import Accounts
 from rowcast.blobs import LocalBlobs
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
 from rowcast.errors import RowcastError
+from rowcast.mail.configured import ConfiguredMailer
+from rowcast.mail.outbox import Outbox
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Budget
 from rowcast.records import Records
@@ -100,7 +101,13 @@ class App:
             self._running.hub.close()
 
     def _start(self) -> _Running:
-        self._running = _compose(self.config)
+        config = self.config
+        directory = open_directory(
+            config.data_dir,
+            budget_s=config.loop_budget_s,
+            allow_unknown_migrations=config.allow_unknown_migrations,
+        )
+        self._running = _Running(config, directory)
         return self._running
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -116,102 +123,95 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-@dataclass(frozen=True, slots=True)
 class _Running:
-    """What lives between start and stop."""
+    """Everything that lives between start and stop. Made on the event loop."""
 
-    directory: DataDir
-    settings: SettingsRef
-    pipeline: Pipeline
-    hub: Hub
-    work: Work
-    tasks: tuple[asyncio.Task[None], ...]
+    def __init__(self, config: Config, directory: DataDir) -> None:
+        storage = directory.data
+        self.directory = directory
+        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
+        bus = MemoryBus()
+        storage.publish = bus.publish
+        blobs = LocalBlobs(directory.files)
+        rules = Rules(self.catalog)
+        output = Output(self.catalog, rules)
+        self.hub = Hub(
+            catalog=self.catalog,
+            storage=storage,
+            rules=rules,
+            output=output,
+            bus=bus,
+            budget=Budget(config.stream_max_bytes, config.stream_max_frames),
+            heartbeat_s=config.heartbeat_s,
+        )
+        self.records = Records(
+            storage=storage,
+            catalog=self.catalog,
+            blobs=blobs,
+            rules=rules,
+            output=output,
+            wants_before=self.hub.wants_before,
+        )
+        self.collections = Collections(
+            storage,
+            self.catalog,
+            self.settings,
+            blobs=blobs,
+            delete_record=self.records.delete_record,
+            on_change=lambda change: bus.publish((change,)),
+        )
+        self.outbox = Outbox(ConfiguredMailer(self.settings))
+        self.accounts = Accounts(
+            storage=storage,
+            catalog=self.catalog,
+            settings=self.settings,
+            records=self.records,
+            rules=rules,
+            outbox=self.outbox,
+        )
+        self.activity = ActivityLog(directory.auxiliary, self.settings)
+        self.work = Work(storage)
+        self.pipeline = self._pipeline(config)
+        self._tasks = [asyncio.ensure_future(task) for task in (self.hub.run(), self.hub.beat(), self.activity.run())]
+
+    def _pipeline(self, config: Config) -> Pipeline:
+        limits = RateLimits(self.settings)
+        public = PublicFiles(config.public_dir, index_fallback=config.index_fallback)
+        batch = Batch(self.directory.data, self.catalog, self.records)
+        routes = table(
+            health=Health(self.settings),
+            collections=CollectionsApi(self.work, self.collections),
+            records=RecordsApi(self.work, self.records),
+            batch=BatchApi(self.work, batch, self.settings, limits),
+            auth=AuthApi(self.work, self.accounts),
+            realtime=Realtime(self.hub, self._authenticate),
+        )
+        return Pipeline(
+            routes=Matcher(routes, Route("", "", public.serve, is_success_logged=False)),
+            authenticate=self._authenticate,
+            catalog=self.catalog,
+            settings=self.settings,
+            limits=limits,
+            cors=Cors(config.origins),
+            activity=self.activity,
+        )
+
+    async def _authenticate(self, token: str) -> Record | None:
+        return await self.work.quick(lambda: self._account(token))
+
+    def _account(self, token: str) -> Record | None:
+        with self.directory.data.read() as reader:
+            return self.accounts.authenticate(reader, token)
 
     async def stop(self) -> None:
+        """Close everything, in the opposite order."""
         self.hub.close()
-        for task in self.tasks:
+        for task in self._tasks:
             task.cancel()
-        for task in self.tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await asyncio.to_thread(self.work.close)
-        await asyncio.to_thread(self.directory.close)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._close)
 
-
-def _compose(config: Config) -> _Running:
-    directory = open_directory(
-        config.data_dir,
-        budget_s=config.loop_budget_s,
-        allow_unknown_migrations=config.allow_unknown_migrations,
-    )
-    storage = directory.data
-    catalog, settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
-    bus = MemoryBus()
-    storage.publish = bus.publish
-    rules = Rules(catalog)
-    output = Output(catalog, rules)
-    hub = Hub(
-        catalog=catalog,
-        storage=storage,
-        rules=rules,
-        output=output,
-        bus=bus,
-        budget=Budget(config.stream_max_bytes, config.stream_max_frames),
-        heartbeat_s=config.heartbeat_s,
-    )
-    activity = ActivityLog(directory.auxiliary, settings)
-    work = Work(storage)
-
-    blobs = LocalBlobs(directory.files)
-    records = Records(
-        storage=storage, catalog=catalog, blobs=blobs, rules=rules, output=output, wants_before=hub.wants_before
-    )
-    collections = Collections(
-        storage,
-        catalog,
-        settings,
-        blobs=blobs,
-        delete_record=records.delete_record,
-        on_change=lambda change: bus.publish((change,)),
-    )
-
-    def by_token(token: str) -> Record | None:
-        claims = credentials.read_claims(token)
-        collection = catalog.current.find(claims.collection_id) if claims else None
-        if claims is None or collection is None or collection.auth is None or claims.type != "auth":
-            return None
-        with storage.read() as reader:
-            record = records.find(reader, collection, claims.id)
-        if record is None or not claims.is_current(time.time()):
-            return None
-        key = record.text("tokenKey") + collection.auth.auth_token.secret
-        return record if credentials.is_signed(token, key) else None
-
-    async def authenticate(token: str) -> Record | None:
-        return await work.quick(lambda: by_token(token))
-
-    routes = table(
-        health=Health(settings),
-        collections=CollectionsApi(work, collections),
-        records=RecordsApi(work, records),
-        batch=BatchApi(
-            work,
-            Batch(storage, catalog, records),
-            settings,
-            lambda *checked: pipeline.check_limit(*checked),  # noqa: PLW0108 - made below
-        ),
-        realtime=Realtime(hub, authenticate),
-    )
-
-    pipeline = Pipeline(
-        routes=Matcher(routes),
-        fallback=PublicFiles(config.public_dir, index_fallback=config.index_fallback).serve,
-        authenticate=authenticate,
-        catalog=catalog,
-        settings=settings,
-        limits=RateLimits(settings),
-        cors=Cors(config.origins),
-        activity=activity,
-    )
-    tasks = tuple(asyncio.ensure_future(task) for task in (hub.run(), hub.beat(), activity.run()))
-    return _Running(directory, settings, pipeline, hub, work, tasks)
+    def _close(self) -> None:
+        self.work.close()
+        self.outbox.close()
+        self.directory.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rowcast.api import wire
+from rowcast.api.limits import RateLimits
 from rowcast.api.request import Request, first_values, query_pairs
 from rowcast.api.responses import Answer, json
 from rowcast.api.wire import Kind
@@ -18,8 +19,6 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.request import snake_case
 from rowcast.schema.uploads import Upload
 
-CheckLimit = Callable[[Request, Collection, tuple[str, ...]], None]
-
 _FORM: dict[str, Kind] = {"requests": "objects"}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _LONGEST_URL = 2000
@@ -30,11 +29,11 @@ _TIMEOUT_S = 3
 class BatchApi:
     """Answers batches (apis/batch.go)."""
 
-    def __init__(self, work: Work, batch: Batch, settings: SettingsRef, check_limit: CheckLimit) -> None:
+    def __init__(self, work: Work, batch: Batch, settings: SettingsRef, limits: RateLimits) -> None:
         self._work = work
         self._batch = batch
         self._settings = settings
-        self._check_limit = check_limit
+        self._limits = limits
 
     def body_limit(self, _: Request) -> int:
         """Return how many bytes a batch may have."""
@@ -56,8 +55,7 @@ class BatchApi:
         info = request.info()
 
         def count(collection: Collection, action: str) -> None:
-            if not request.is_superuser:
-                self._check_limit(request, collection, (action,))
+            self._limits.check_collection(request, collection, (action,))
 
         text = await self._work.slow(
             lambda: self._batch.run(

@@ -3,18 +3,20 @@
 Copies apis/middlewares_rate_limit.go and core/settings_model.go (FindRateLimitRule):
 labels are tried in order, each first as an exact label, then under the rules that
 end with "/" as prefixes, in the order of the settings. Fixed windows of whole
-seconds. Saving the settings starts all counters anew. Owned by the event loop.
+seconds. Saving the settings starts all counters anew.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import threading
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 
+from rowcast.api.request import Request
 from rowcast.config import RateLimitRule, RateLimitsSettings, SettingsRef
 from rowcast.errors import TooManyRequestsError
+from rowcast.schema.collection import Collection
+from rowcast.schema.networks import is_listed
 
 _GUEST, _AUTH = ("", "@guest"), ("", "@auth")
 
@@ -42,39 +44,55 @@ class RateLimits:
 
     def __init__(self, settings: SettingsRef) -> None:
         self._settings = settings
+        # Batches count from a thread.
+        self._lock = threading.Lock()
         self._windows: dict[tuple[str, str], _Window] = {}
         self._longest = 0
         self._compile(settings.current.rate_limits)
 
-    def check(self, labels: Sequence[str], *, address: str, is_auth: bool, counter: str = "") -> None:
-        """Count a request under the first rule that fits its labels. Raises TooManyRequestsError.
+    def check_path(self, request: Request) -> None:
+        """Count a request under the rules for its path. Raises TooManyRequestsError."""
+        limits = self._in_force(request)
+        if limits is not None:
+            self._count(request, _path_labels(request), "")
 
-        Without `counter` the rule's label and audience name what is counted; with it,
-        the counter and the audience (a route of one collection counts on its own).
-        """
-        limits = self._settings.current.rate_limits
-        if not limits.enabled:
-            return
-        if limits is not self._current:
-            self._compile(limits)
-        if limits.excluded_ips and is_listed(limits.excluded_ips, address):
-            return
-        rule = self._find(labels, _AUTH if is_auth else _GUEST)
-        if rule is not None:
-            key = (counter or rule.label) + rule.audience
-            self.consume(key, address, max_requests=rule.max_requests, duration=rule.duration)
+    def check_collection(self, request: Request, collection: Collection, tags: Sequence[str]) -> None:
+        """Count a request for an action on a collection, on its own for each of them. Raises TooManyRequestsError."""
+        limits = self._in_force(request)
+        if limits is not None:
+            labels = [f"{collection.name}:{tag}" for tag in tags] + [f"*:{tag}" for tag in tags]
+            self._count(request, labels + _path_labels(request), "\n".join((collection.id, *tags)))
 
     def consume(self, key: str, address: str, *, max_requests: int, duration: int) -> None:
-        """Count one request. Raises TooManyRequestsError where the window is spent."""
-        window = self._windows.get((key, address))
+        """Count one request, whatever the settings say. Raises TooManyRequestsError where the window is spent."""
         now = int(time.time())
-        if window is None:
-            if len(self._windows) >= _MAX_CLIENTS:
-                self._shrink(now)
-            window = self._windows[key, address] = _Window()
-            self._longest = max(self._longest, duration)
-        if not window.consume(max_requests, duration, now):
+        with self._lock:
+            window = self._windows.get((key, address))
+            if window is None:
+                if len(self._windows) >= _MAX_CLIENTS:
+                    self._shrink(now)
+                window = self._windows[key, address] = _Window()
+                self._longest = max(self._longest, duration)
+            is_allowed = window.consume(max_requests, duration, now)
+        if not is_allowed:
             raise TooManyRequestsError
+
+    def _in_force(self, request: Request) -> RateLimitsSettings | None:
+        """Return the settings that limit this request, None where nothing does."""
+        limits = self._settings.current.rate_limits
+        if not limits.enabled or request.is_superuser:
+            return None
+        if limits is not self._current:
+            self._compile(limits)
+        if limits.excluded_ips and is_listed(limits.excluded_ips, request.address):
+            return None
+        return limits
+
+    def _count(self, request: Request, labels: Sequence[str], counter: str) -> None:
+        rule = self._find(labels, _AUTH if request.auth is not None else _GUEST)
+        if rule is not None:
+            key = (counter or rule.label) + rule.audience
+            self.consume(key, request.address, max_requests=rule.max_requests, duration=rule.duration)
 
     def _compile(self, limits: RateLimitsSettings) -> None:
         self._current = limits
@@ -103,17 +121,5 @@ class RateLimits:
         self._windows = kept
 
 
-@lru_cache(maxsize=4096)
-def is_listed(addresses_or_networks: tuple[str, ...], address: str) -> bool:
-    """Whether an address is one of these, or in one of these networks; malformed entries match nothing."""
-    try:
-        searched = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    for item in addresses_or_networks:
-        try:
-            if searched in ipaddress.ip_network(item, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+def _path_labels(request: Request) -> list[str]:
+    return [f"{request.method} {request.path}", request.path]

@@ -42,18 +42,19 @@ class _Node(Generic[R]):
 
 
 class Matcher(Generic[R]):
-    """All routes. Never changed after construction."""
+    """All routes, and what is answered where none matches. Never changed after construction."""
 
-    __slots__ = ("_literal", "_trees")
+    __slots__ = ("_fallback", "_literal", "_trees")
 
-    def __init__(self, routes: Iterable[R]) -> None:
+    def __init__(self, routes: Iterable[R], fallback: R) -> None:
+        self._fallback: tuple[R, tuple[str, ...]] = (fallback, ())
         self._trees: dict[str, _Node[R]] = {}
         self._literal: dict[tuple[str, str], R] = {}
         for route in routes:
             self._add(route)
 
-    def match(self, method: str, raw_path: str) -> tuple[R, tuple[str, ...]] | None:
-        """Return the route and its path values, or None."""
+    def match(self, method: str, raw_path: str) -> tuple[R, tuple[str, ...]]:
+        """Return the route, which is the fallback where there is no other, and its path values."""
         if method == "HEAD":
             method = "GET"
         route = self._literal.get((method, raw_path))
@@ -61,8 +62,8 @@ class Matcher(Generic[R]):
             return route, ()
         tree = self._trees.get(method)
         if tree is None:
-            return None
-        return _walk(tree, raw_path.split("/"), 1, ())
+            return self._fallback
+        return _walk(tree, raw_path.split("/"), 1, ()) or self._fallback
 
     def directory(self, method: str, raw_path: str) -> bool:
         """Whether the path lacks only the trailing slash of a `/name/{rest...}` route, and nothing else matches."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
 
 from rowcast.admin.activity import ActivityLog, Entry
 from rowcast.api import responses
 from rowcast.api.cors import Cors
-from rowcast.api.limits import RateLimits, is_listed
+from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
 from rowcast.api.request import Authenticate, Receive, Request, Scope, Send
 from rowcast.api.responses import Answer, Headers
@@ -32,6 +31,7 @@ from rowcast.errors import (
 )
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
+from rowcast.schema.networks import is_listed
 
 _log = logging.getLogger("rowcast.api")
 
@@ -51,7 +51,6 @@ class Pipeline:
         self,
         *,
         routes: Matcher[Route],
-        fallback: Callable[[Request], Awaitable[Answer]],
         authenticate: Authenticate,
         catalog: CatalogRef,
         settings: SettingsRef,
@@ -60,7 +59,6 @@ class Pipeline:
         activity: ActivityLog,
     ) -> None:
         self._routes = routes
-        self._fallback = Route("", "", fallback, is_success_logged=False)
         self._authenticate = authenticate
         self._catalog = catalog
         self._settings = settings
@@ -80,7 +78,7 @@ class Pipeline:
             await self._cors.preflight(request).send(request, send, headers)
             return
         started = time.perf_counter()
-        route, request.values = self._routes.match(request.method, path) or (self._fallback, ())
+        route, request.values = self._routes.match(request.method, path)
         error: ApiError | None = None
         try:
             answer = await self._answer(request, route)
@@ -101,15 +99,14 @@ class Pipeline:
         if token:
             request.token = token
             request.auth = await self._authenticate(token)
-        is_superuser = request.is_superuser
-        if is_superuser and settings.superuser_ips and not is_listed(settings.superuser_ips, request.address):
+        addresses = settings.superuser_ips
+        if addresses and request.is_superuser and not is_listed(addresses, request.address):
             raise ForbiddenError
         if route.tags:
             request.collection = self._collection(request.values[0], route.missing)
-            if not is_superuser:
-                self.check_limit(request, request.collection, route.tags)
-        elif settings.rate_limits.enabled and not is_superuser:
-            self._limits.check(_labels(request), address=request.address, is_auth=request.auth is not None)
+            self._limits.check_collection(request, request.collection, route.tags)
+        else:
+            self._limits.check_path(request)
         request.body_limit = route.body_limit(request) if route.body_limit else MAX_BODY
         length = request.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > request.body_limit:
@@ -117,14 +114,6 @@ class Pipeline:
         if route.guard is not None:
             route.guard(request)
         return await route.handler(request)
-
-    def check_limit(self, request: Request, collection: Collection, tags: tuple[str, ...]) -> None:
-        """Count a request for a collection (apis/middlewares_rate_limit.go, checkCollectionRateLimit)."""
-        if not self._settings.current.rate_limits.enabled:
-            return
-        labels = [f"{collection.name}:{tag}" for tag in tags] + [f"*:{tag}" for tag in tags] + _labels(request)
-        counter = collection.id + "\n" + "\n".join(tags)
-        self._limits.check(labels, address=request.address, is_auth=request.auth is not None, counter=counter)
 
     def _collection(self, name_or_id: str, missing: str) -> Collection:
         collection = self._catalog.current.find(name_or_id)
@@ -177,10 +166,6 @@ def bearer(value: bytes | None) -> str:
     if len(value) > 7 and value[:7].lower() == b"bearer ":
         value = value[7:]
     return value.decode("latin-1")
-
-
-def _labels(request: Request) -> list[str]:
-    return [f"{request.method} {request.path}", request.path]
 
 
 def _cut(text: str, longest: int) -> str:

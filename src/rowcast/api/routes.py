@@ -7,6 +7,7 @@ depend on the order of the rows.
 from __future__ import annotations
 
 from rowcast.api import dashboard
+from rowcast.api.auth import AuthApi, same_collection_only
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.health import Health
@@ -18,7 +19,13 @@ _NO_COLLECTION = "Missing collection context."
 
 
 def table(
-    *, health: Health, collections: CollectionsApi, records: RecordsApi, batch: BatchApi, realtime: Realtime
+    *,
+    health: Health,
+    collections: CollectionsApi,
+    records: RecordsApi,
+    batch: BatchApi,
+    auth: AuthApi,
+    realtime: Realtime,
 ) -> list[Route]:
     """Return all routes."""
     root = "/api/collections"
@@ -41,6 +48,10 @@ def table(
         Route("PATCH", one + "/records/{id}", records.update, tags=("update",), body_limit=collection_body_limit),
         Route("DELETE", one + "/records/{id}", records.delete, tags=("delete",), missing=_NO_COLLECTION),
         Route("POST", "/api/batch", batch.run, body_limit=batch.body_limit),
+        Route("GET", one + "/auth-methods", auth.methods, tags=("listAuthMethods",)),
+        Route("POST", one + "/auth-with-password", auth.with_password, tags=("authWithPassword", "auth")),
+        Route("POST", one + "/auth-refresh", auth.refresh, same_collection_only, tags=("authRefresh",)),
+        Route("POST", one + "/impersonate/{id}", auth.impersonate, superuser_only),
         Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),
         Route("POST", "/api/realtime", realtime.subscribe),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),

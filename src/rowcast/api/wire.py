@@ -151,10 +151,18 @@ async def content(request: Request, limit: int = 0) -> bytes:
 
 
 async def _read_multipart(request: Request, content_type: str) -> Body:
-    reader = MultipartReader(content_type)
-    request.cleanups.append(reader.close)
-    size = 0
-    while True:
+    try:
+        reader = MultipartReader(content_type)
+        request.cleanups.append(reader.close)
+        await _feed(request, reader)
+    except ValueError as error:
+        raise MalformedBodyError from error
+    return Body(form=_grouped(_query(request) + reader.fields), files=reader.uploads())
+
+
+async def _feed(request: Request, reader: MultipartReader) -> None:
+    size, is_more = 0, True
+    while is_more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise MalformedBodyError
@@ -162,17 +170,9 @@ async def _read_multipart(request: Request, content_type: str) -> Body:
         size += len(chunk)
         if size > request.body_limit:
             raise BodyTooLargeError
-        try:
-            reader.feed(chunk)
-        except ValueError as error:
-            raise MalformedBodyError from error
-        if not message.get("more_body"):
-            break
-    try:
-        reader.end()
-    except ValueError as error:
-        raise MalformedBodyError from error
-    return Body(form=_grouped(_query(request) + reader.fields), files=reader.uploads())
+        reader.feed(chunk)
+        is_more = message.get("more_body", False)
+    reader.end()
 
 
 def _query(request: Request) -> list[tuple[str, str]]:

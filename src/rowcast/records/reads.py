@@ -138,7 +138,7 @@ class Reads:
             return _ANY
         auth = request.auth
         scope = Scope(self._catalog.current, collection, auth.collection if auth is not None else None)
-        return filters.compile(parts, scope, sort).bind(request)
+        return filters.compile(parts, scope, sort, sort_hidden=request.is_superuser).bind(request)
 
     def _items(
         self, reader: Reader, request: RequestInfo, collection: Collection, bound: Bound, page: Page, look: _Look

@@ -82,7 +82,10 @@ class Shape:
         pairs = (
             f"{_literal(key)},{values[key]}" for key in sorted(values) if visible.names is None or key in visible.names
         )
-        return f"json_object({','.join(pairs)})"
+        text = f"json_object({','.join(pairs)})"
+        # Without a sort the order is that of SQLite's plan. Every column is named, though never read, so
+        # that a choice of fields can't make it read an index instead of the table.
+        return text if visible.names is None else f"coalesce({text},{self.columns})"
 
     def _is_shown(self, field: Field, visible: Visible) -> bool:
         if field.hidden and not visible.hidden:

@@ -109,7 +109,8 @@ def test_a_plain_choice_is_known(fields: str, names: set[str] | None) -> None:
 
 
 HTML = """ <script>var a = 123;</script> <p>Hello</p><p>t est<b>12
-3456</b></p><span>word <br/> 7 <span>8<b>9</b>!?</span></span><div>a</div><div>b</div>c<style>x{}</style># <h1>title</h1>"""
+3456</b></p><span>word <br/> 7 <span>8<b>9</b>!?</span></span><div>a</div><div>b</div>c<style>x{}
+</style># <h1>title</h1>"""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ from rowcast.schema.fields import (
 from rowcast.schema.record import Change, Record
 from rowcast.schema.request import RequestContext, RequestInfo
 from rowcast.schema.rows import new_record
+from rowcast.storage import Transaction
 from rowcast.storage.ddl import create_table, create_view, drop_table
 from rowcast.storage.directory import open_directory
 
@@ -120,20 +125,30 @@ def collections() -> list[Collection]:
     ]
 
 
+@cache
+def _template() -> Path:
+    """Return a data directory with the tables of the world, made once for all tests."""
+    path = Path(tempfile.mkdtemp(prefix="rowcast-world-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    directory = open_directory(path)
+    with directory.data.write() as tx:
+        drop_table(tx, "users")
+        for collection in collections():
+            if not collection.is_view:
+                create_table(tx, collection)
+        create_view(tx, "titles", "SELECT id, title FROM posts")
+    directory.close()
+    return path
+
+
 class World:
     """A server without its edge."""
 
     def __init__(self, path: Path) -> None:
+        shutil.copytree(_template(), path)
         self.directory = open_directory(path, budget_s=10)
         self.storage = self.directory.data
-        made = collections()
-        with self.storage.write() as tx:
-            drop_table(tx, "users")
-            for collection in made:
-                if not collection.is_view:
-                    create_table(tx, collection)
-            create_view(tx, "titles", "SELECT id, title FROM posts")
-        self.catalog = CatalogRef(Catalog([c for c in self.directory.catalog if c.name != "users"] + made))
+        self.catalog = CatalogRef(Catalog([c for c in self.directory.catalog if c.name != "users"] + collections()))
         self.blobs = LocalBlobs(path / "storage")
         self.rules = Rules(self.catalog)
         self.output = Output(self.catalog, self.rules)
@@ -147,6 +162,7 @@ class World:
             wants_before=lambda collection: collection.name in self.listened,
         )
         self.changes: list[Change] = []
+        self._known: dict[str, Record] = {}
         self.storage.publish = self.changes.extend
 
     def close(self) -> None:
@@ -184,6 +200,20 @@ class World:
 
     def superuser(self) -> Record:
         return self.account("_superusers", email="root@example.com")
+
+    def known(self) -> dict[str, Record]:
+        """Return a superuser that stays the same for a world that several examples share."""
+        if not self._known:
+            self._known = {"root": self.superuser()}
+        return self._known
+
+    def add_unchecked(self, tx: Transaction, collection: str, values: Mapping[str, object]) -> Record:
+        """Save a record without rules and validation."""
+        record = new_record(self.of(collection))
+        for key, value in values.items():
+            record.set(key, value)
+        self.records.save(tx, record, validate=False)
+        return record
 
     def stored(self, collection: str, record_id: str) -> dict[str, Any] | None:
         """Return the stored values of a record, None where it is gone."""

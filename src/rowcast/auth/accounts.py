@@ -62,7 +62,7 @@ class Accounts:
         return require_auth(self._catalog.current.find(name_or_id))
 
     def authenticate(self, reader: Reader, token: str) -> Record | None:
-        """Return the account of a sign-in token; the record is shared by requests and must not be changed."""
+        """Return the account of a sign-in token, None where the token is worth nothing."""
         return self.tokens.find(reader, token)
 
     def methods(self, collection: Collection) -> bytes:

@@ -39,16 +39,25 @@ def send(settings: SMTPSettings, message: Message) -> None:
 
 def compose(message: Message) -> EmailMessage:
     """Return a mail with its headers, as HTML and as plain text. Raises ValueError for broken addresses."""
-    mail = EmailMessage(policy.SMTP)
+    is_ascii = (message.sender + message.to).isascii()
+    mail = EmailMessage((policy.SMTP if is_ascii else policy.SMTPUTF8).clone(cte_type="7bit"))
     mail["Date"] = formatdate()
-    mail["From"] = Address(_one_line(message.sender_name), addr_spec=message.sender)
-    mail["To"] = Address(addr_spec=message.to)
+    mail["From"] = _address(message.sender, _one_line(message.sender_name))
+    mail["To"] = _address(message.to)
     mail["Subject"] = _one_line(message.subject)
     domain = message.sender.rpartition("@")[2]
     mail["Message-ID"] = f"<{random_text(15)}@{domain}>"
     mail.set_content(plain_text(message.html))
     mail.add_alternative(message.html, subtype="html")
     return mail
+
+
+def _address(text: str, name: str = "") -> Address:
+    user, at, domain = text.rpartition("@")
+    if not user or not at or not domain:
+        raise ValueError(f"{text!r} is not an address")
+    # In two parts, because as one text it may hold ASCII alone.
+    return Address(name, user, domain)
 
 
 def _one_line(text: str) -> str:

@@ -1,15 +1,17 @@
 """Mails on their way: sent in the background, by threads of their own.
 
-A mail that can't be sent is logged and dropped. What must happen only once a mail
-has left is handed in with it.
+A mail that can't be sent is logged and lost. What must happen only once a mail has
+left is handed in with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 
 from rowcast.errors import RowcastError
 from rowcast.mail import Mailer, Message
@@ -44,16 +46,19 @@ class Outbox:
             _log.warning("too many mails are waiting; one is dropped")
 
     def close(self, timeout_s: float = 5) -> None:
-        """Give mails on their way some time to leave; those that wait are dropped."""
+        """Take no more mails and give those that wait some time to leave. May be called again without effect."""
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
-        dropped = self._drop_waiting()
-        if dropped:
-            _log.warning("mails are dropped because the server stops", extra={"mails": dropped})
-        for _ in self._threads:
-            self._jobs.put(None)
+        with contextlib.suppress(Full):
+            for _ in self._threads:
+                self._jobs.put_nowait(None)
+        end = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0, end - time.monotonic()))
+        if lost := sum(job is not None for job in self._jobs.queue):
+            _log.warning("mails are lost because the server stops: %d", lost)
 
     def _start(self) -> None:
         # Most servers never send a mail, so the threads start with the first one. They may
@@ -71,15 +76,6 @@ class Outbox:
                 if then is not None:
                     then()
             except RowcastError as error:
-                _log.warning("a mail failed: %s", error)
+                _log.warning("a mail, or what follows it, failed: %s", error)
             except Exception as error:  # noqa: BLE001 -- the thread must live on for the next mail
-                _log.error("a mail failed", exc_info=error)
-
-    def _drop_waiting(self) -> int:
-        dropped = 0
-        while True:
-            try:
-                self._jobs.get_nowait()
-            except Empty:
-                return dropped
-            dropped += 1
+                _log.error("a mail, or what follows it, failed", exc_info=error)

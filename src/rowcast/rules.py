@@ -9,7 +9,7 @@ what it guards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rowcast import filters
@@ -49,6 +49,7 @@ class _Judge:
     program: Program
     closure: Closure | None
     reads: RuleReads
+    owners: tuple[filters.AuthEquality, ...]
 
 
 class Rules:
@@ -105,6 +106,43 @@ class Rules:
         )
         return found is not None
 
+    def allow_each(
+        self,
+        reader: Reader,
+        text: str,
+        record: Record,
+        requests: Sequence[RequestInfo],
+        *,
+        row: Row,
+        is_filter: bool = False,
+    ) -> set[int]:
+        """Return the places of those `requests` that a rule or, with `is_filter`, a filter lets see `record`.
+
+        The requests are of accounts of one collection and none of a superuser. What
+        needs SQL is asked for all of them together. Raises FilterError.
+        """
+        if not requests:
+            return set()
+        judge = self._judge(text, record.collection, requests[0], is_filter=is_filter)
+        if judge.closure is not None:
+            holds = judge.closure
+            return {place for place, request in enumerate(requests) if holds(row, request)}
+        source, params = filters.row_image(judge.scope, row)
+        allowed: set[int] = set()
+        for places, bound in judge.program.bind_sets(requests):
+            found = reader.rows(
+                f"{bound.table} SELECT DISTINCT {bound.number} FROM {source} {bound.joins} WHERE {bound.where}",
+                [*bound.table_params, *params, *bound.params],
+            )
+            allowed.update(places[int(number or 0)] for (number,) in found)
+        return allowed
+
+    def owners(
+        self, text: str, collection: Collection, auth_collection: Collection | None
+    ) -> tuple[filters.AuthEquality, ...]:
+        """Return the conditions `field = @request.auth.<name>` without which a rule can't hold. Raises FilterError."""
+        return self._compiled(text, collection, auth_collection, is_new=False, is_filter=False).owners
+
     def reads(
         self, text: str, collection: Collection, auth_collection: Collection | None, *, is_filter: bool = False
     ) -> RuleReads:
@@ -153,6 +191,7 @@ def _compile(text: str, scope: Scope, is_filter: bool) -> _Judge:
             options=any(key.startswith(("query.", "headers.")) for key in program.inputs),
             rows=not program.is_local,
         ),
+        owners=() if is_filter else filters.auth_equalities(text, scope),
     )
 
 

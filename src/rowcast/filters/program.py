@@ -7,8 +7,10 @@ asked for. What can't be compiled is kept as well, as its error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from rowcast.errors import FilterError
 from rowcast.filters import resolve
@@ -25,6 +27,8 @@ from rowcast.sql import Fragment, Input, Param, SQLValue, quote
 MAX_SORT_TERMS = 8
 MAX_SORT_LENGTH = 255
 _MAX_VARIANTS = 64
+_ASKED = "__asked"
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,23 @@ class Bound:
     distinct: bool
 
 
+@dataclass(frozen=True, slots=True)
+class BoundSet:
+    """A program with the values of many requests at once.
+
+    Put together as `{table} SELECT DISTINCT {number} FROM <base> {joins} WHERE {where}` with the parameters in the
+    order table_params, those of the base, params: the rows are the places in `requests` for which
+    the program holds.
+    """
+
+    table: str
+    table_params: list[SQLValue]
+    number: str
+    joins: str
+    where: str
+    params: list[SQLValue]
+
+
 class _Params:
     """Parameters with the places that are read from the request."""
 
@@ -65,9 +86,13 @@ class _Params:
 class _Variant:
     """The statement for one set of facts."""
 
-    __slots__ = ("_distinct", "_join_params", "_joins", "_order_by", "_order_params", "_params", "_where")
+    __slots__ = (
+        "_distinct", "_join_params", "_joins", "_order_by", "_order_params", "_params", "_set", "_statement", "_where",
+    )  # fmt: skip
 
     def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+        self._set: _SetStatement | None = None
         where, joins, order_by = statement.where, statement.joins, statement.order_by
         self._where, self._joins, self._order_by = where.text, joins.text, order_by.text
         self._params, self._join_params, self._order_params = (
@@ -84,6 +109,48 @@ class _Variant:
             self._order_by,
             self._order_params.bind(request),
             self._distinct,
+        )
+
+    def bind_set(self, requests: Sequence[RequestInfo]) -> BoundSet:
+        if self._set is None:
+            self._set = _SetStatement(self._statement)
+        return self._set.bind(requests)
+
+
+class _SetStatement:
+    """A statement that is asked for many requests at once: what they bring stands in a table, one row for each."""
+
+    def __init__(self, statement: Statement) -> None:
+        self._inputs: dict[str, Input] = {}
+        joins, join_params = self._with_columns(statement.joins)
+        where, where_params = self._with_columns(statement.where)
+        # Behind the joins, where they don't need it: then an index on it is looked up for each joined row.
+        asked = quote(_ASKED)
+        is_joined = any(isinstance(param, Input) for param in statement.joins.params)
+        self._joins = f", {asked} {joins}" if is_joined else f"{joins} JOIN {asked}"
+        self._where = where
+        self._params = [*join_params, *where_params]
+        columns = "".join(f", json_extract(value, '$[{index}]') AS a{index}" for index in range(len(self._inputs)))
+        self._table = f"WITH {asked} AS MATERIALIZED (SELECT key AS number{columns} FROM json_each(?))"
+
+    def _with_columns(self, fragment: Fragment) -> tuple[str, list[SQLValue]]:
+        """Return a fragment whose inputs are read from the table; the other parameters stay."""
+        pieces = fragment.text.split("?")
+        text, params = pieces[0], []
+        for piece, param in zip(pieces[1:], fragment.params, strict=True):
+            if isinstance(param, Input):
+                index = list(self._inputs).index(self._inputs.setdefault(param.key, param).key)
+                text += f"{quote(_ASKED)}.a{index}{piece}"
+            else:
+                params.append(param)
+                text += "?" + piece
+        return text, params
+
+    def bind(self, requests: Sequence[RequestInfo]) -> BoundSet:
+        reads = [given.read for given in self._inputs.values()]
+        rows = [[read(request) for read in reads] for request in requests]
+        return BoundSet(
+            self._table, [_encode(rows).decode()], f"{quote(_ASKED)}.number", self._joins, self._where, self._params
         )
 
 
@@ -117,13 +184,29 @@ class Program:
 
     def bind(self, request: RequestInfo) -> Bound:
         """Return the SQL for one request."""
-        facts = _NO_FACTS
-        if self._switches:
-            facts = frozenset([switch.key for switch in self._switches if switch.is_on(request)])
+        facts = self._facts(request)
         variant = self._variants.get(facts)
         if variant is None:
             variant = self._add(facts)
         return variant.bind(request)
+
+    def bind_sets(self, requests: Sequence[RequestInfo]) -> list[tuple[list[int], BoundSet]]:
+        """Return SQL that asks for many requests at once, with the places in `requests` that each is for.
+
+        There is more than one where the values of the requests need different SQL. Sort terms are left out.
+        """
+        places: dict[frozenset[str], list[int]] = {}
+        for place, request in enumerate(requests):
+            places.setdefault(self._facts(request), []).append(place)
+        return [
+            (found, (self._variants.get(facts) or self._add(facts)).bind_set([requests[place] for place in found]))
+            for facts, found in places.items()
+        ]
+
+    def _facts(self, request: RequestInfo) -> frozenset[str]:
+        if not self._switches:
+            return _NO_FACTS
+        return frozenset([switch.key for switch in self._switches if switch.is_on(request)])
 
     def _add(self, facts: frozenset[str]) -> _Variant:
         if len(self._variants) >= _MAX_VARIANTS:
@@ -208,5 +291,7 @@ def row_image(scope: Scope, row: Mapping[str, SQLValue]) -> tuple[str, list[SQLV
     for field in scope.collection.fields:
         value = Fragment("?") if scope.is_new else scope.dialect.typed(field.column_type, Fragment("?"))
         columns.append(f"{value.text} AS {quote(field.name)}")
-        params.append(row.get(field.name))
+        found = row.get(field.name)
+        # A new record is not in a NUMERIC column yet, which would make an integer of 5.0.
+        params.append(float(found) if scope.is_new and field.kind == "number" and isinstance(found, int) else found)
     return f"(SELECT {', '.join(columns)}) AS {quote(scope.base)}", params

@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from rowcast.bus import Bus, CollectionChange, Event
 from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, NotFoundError
 from rowcast.realtime import topics
-from rowcast.realtime.audience import Addressee, Delivery, Group, Judgement
-from rowcast.realtime.stream import Account, Budget, CloseReason, Sink, Stream
+from rowcast.realtime.accounts import Account, Accounts
+from rowcast.realtime.audience import Addressee, Delivery, Group
+from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.stream import Budget, CloseReason, Sink, Stream
 from rowcast.realtime.topics import Subscription
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
-from rowcast.storage import BudgetExceededError, Storage
+from rowcast.storage import BudgetExceededError, Reader, Storage
 
 _log = logging.getLogger(__name__)
 
@@ -74,12 +76,11 @@ class Hub:
         self._budget = budget
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
-        self._guest = Account()
-        self._accounts: dict[tuple[str, str], Account] = {}
-        self._account_streams: dict[Account, dict[Stream, None]] = {}
+        self._accounts = Accounts()
         self._topics: dict[str, dict[str, Group]] = {}
         self._heads: dict[str, _Head] = {}
-        self._dirty: dict[Stream, None] = {}
+        # Streams that were given frames since the last round of writes.
+        self._dirty: list[Stream] = []
         self._waiting: dict[Stream, None] = {}
         self._is_stopping = False
         # Counts what was heard of accounts: who looked one up before may have to look again.
@@ -98,7 +99,7 @@ class Hub:
         """
         if self._is_stopping:
             raise ApiError("The server is stopping.", status=503)
-        stream = Stream(sink, address=address, account=self._guest, budget=self._budget)
+        stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget)
         stream.on_close = self._forget
         self._streams[stream.id] = stream
         return stream
@@ -157,9 +158,8 @@ class Hub:
 
     def _forget(self, stream: Stream) -> None:
         self._leave_groups(stream)
-        self._drop_account(stream)
+        self._accounts.release(stream)
         self._streams.pop(stream.id, None)
-        self._dirty.pop(stream, None)
         self._waiting.pop(stream, None)
         if stream.closed:
             self.closed[stream.closed] = self.closed.get(stream.closed, 0) + 1
@@ -192,40 +192,20 @@ class Hub:
                     del self._heads[subscription.head]
 
     def _set_account(self, stream: Stream, auth: Record | None) -> None:
-        self._drop_account(stream)
+        self._accounts.release(stream)
         if auth is None:
             return
-        key = (auth.collection.id, auth.id)
-        account = self._accounts.get(key)
-        if (
-            account is not None
-            and account.record is not None
-            and account.record.text("tokenKey") != auth.text("tokenKey")
-        ):
+        known = self._accounts.find(auth.collection.id, auth.id)
+        if known is not None and known.record is not None and known.record.text("tokenKey") != auth.text("tokenKey"):
             # The change that ends the older tokens is still on its way here.
-            self._revoke(account)
-            account = None
-        if account is None:
-            account = self._accounts[key] = Account(auth)
-        stream.account = account
-        self._account_streams.setdefault(account, {})[stream] = None
-
-    def _drop_account(self, stream: Stream) -> None:
-        account, stream.account = stream.account, self._guest
-        streams = self._account_streams.get(account)
-        if streams is None:
-            return
-        streams.pop(stream, None)
-        if not streams:
-            del self._account_streams[account]
-            if account.record is not None:
-                self._accounts.pop((account.record.collection.id, account.record.id), None)
+            self._revoke(known)
+        self._accounts.assign(stream, auth)
 
     def _revoke(self, account: Account) -> None:
         """Make guests of all streams of an account; they keep their topics."""
-        for stream in tuple(self._account_streams.get(account, ())):
+        for stream in self._accounts.streams(account):
             self._leave_groups(stream)
-            self._drop_account(stream)
+            self._accounts.release(stream)
             self._join_groups(stream)
 
     # -- changes ---------------------------------------------------------------
@@ -265,9 +245,8 @@ class Hub:
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": change.record.collection.name})
                 for addressee in addressees:
-                    for account in addressee.accounts:
-                        for stream in tuple(addressee.group.members.get(account, ())):
-                            stream.close("failed")
+                    for stream in addressee.group.streams():
+                        stream.close("failed")
         if change.action == "delete":
             self._account_changed(change)
 
@@ -276,10 +255,10 @@ class Hub:
         collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
         for topic in topics.record_topics(collection, change.record.id):
             for group in self._topics.get(topic, {}).values():
-                yield Addressee(group, collection.view_rule, tuple(group.members))
+                yield Addressee(group, collection.view_rule)
         for topic in topics.wildcard_topics(collection):
             for group in self._topics.get(topic, {}).values():
-                yield Addressee(group, collection.list_rule, tuple(group.members))
+                yield Addressee(group, collection.list_rule)
 
     async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         try:
@@ -290,27 +269,29 @@ class Hub:
 
     def _judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         if change.before is not None:
-            return list(Judgement(change, change.before, self._rules, self._output).deliveries(addressees))
+            return self._judge_by(change.before, change, addressees)
         with self._storage.read() as reader:
-            return list(Judgement(change, reader, self._rules, self._output).deliveries(addressees))
+            return self._judge_by(reader, change, addressees)
+
+    def _judge_by(self, reader: Reader, change: Change, addressees: list[Addressee]) -> list[Delivery]:
+        judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
+        return list(judgement.deliveries(addressees))
 
     def _deliver(self, deliveries: Iterable[Delivery]) -> None:
         dirty = self._dirty
         for delivery in deliveries:
             body = delivery.body
-            members = delivery.group.members
-            for account in delivery.accounts:
-                # Looked up again: judging may have run in a thread while streams left or lost their account.
-                # A copy, since a stream that overflows leaves the group.
-                for stream in tuple(members.get(account, ())):
-                    stream.push(body)
-                    dirty[stream] = None
+            # Looked up now: judging may have run in a thread while streams left or lost their account.
+            for stream in delivery.group.receivers(delivery.kind, delivery.accounts):
+                if not stream.queue:
+                    dirty.append(stream)
+                stream.push(body)
 
     async def _flush(self) -> None:
         """Write what was pushed, one piece for each stream, in slices so that requests get their turn."""
+        dirty, self._dirty = self._dirty, []
         turn_ends = time.monotonic() + _SLICE_S
-        while self._dirty:
-            stream, _ = self._dirty.popitem()
+        for stream in dirty:
             if not stream.flush():
                 self._wait_for_room(stream)
             if time.monotonic() > turn_ends:
@@ -351,13 +332,13 @@ class Hub:
         if not record.collection.is_auth:
             return
         self.account_changes += 1
-        account = self._accounts.get((record.collection.id, record.id))
+        account = self._accounts.find(record.collection.id, record.id)
         if account is None or account.record is None:
             return
         if change.action == "delete" or account.record.text("tokenKey") != record.text("tokenKey"):
             self._revoke(account)
         else:
-            account.record = record
+            self._accounts.update(account, record)
 
     def _collection_changed(self, event: CollectionChange) -> None:
         """Take the rights of accounts away whose collection is gone or has a new token secret."""
@@ -368,8 +349,8 @@ class Hub:
             and after.auth is not None
             and before.auth.auth_token.secret != after.auth.auth_token.secret
         )
-        for (collection_id, _), account in tuple(self._accounts.items()):
-            if collection_id != before.id or account.record is None:
+        for account in self._accounts:
+            if account.kind != before.id or account.record is None:
                 continue
             if is_revoked:
                 self._revoke(account)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from rowcast.realtime import frames
+from rowcast.realtime.accounts import Account
 from rowcast.realtime.topics import Subscription
-from rowcast.schema.record import Record
 
 CloseReason = Literal["gone", "slow", "stop", "failed"]
 """Why a stream ended: the peer left, it read too slowly, the server stops, a change could not be judged."""
@@ -44,22 +44,6 @@ class Sink(Protocol):
     def close(self, *, abort: bool) -> None:
         """End the response; `abort` drops what is still pending."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class Account:
-    """Who a stream belongs to, shared by all its streams; `record` is None for guests.
-
-    The hub swaps `record` when the account changes, so that every stream has the
-    new values at once.
-    """
-
-    record: Record | None = None
-
-    @property
-    def is_superuser(self) -> bool:
-        """Whether rules do not apply."""
-        return self.record is not None and self.record.collection.name == "_superusers"
 
 
 @dataclass(frozen=True, slots=True)

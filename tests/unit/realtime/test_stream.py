@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rowcast.realtime.stream import Account, Budget, Stream, new_client_id
+from rowcast.realtime.accounts import Account
+from rowcast.realtime.stream import Budget, Stream, new_client_id
 
 
 class ListSink:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
+from rowcast.schema.names import snake_case
 from rowcast.schema.record import Record
+
+__all__ = ["JSONValue", "RequestContext", "RequestInfo", "snake_case"]
 
 RequestContext = Literal["default", "expand", "realtime", "protectedFile", "batch", "oauth2", "otp", "password"]
 JSONValue = Union[None, bool, int, float, str, "list[JSONValue]", "dict[str, JSONValue]"]
-
-_NON_WORDS = re.compile(r"[\W_]+", re.ASCII)
-
-
-def snake_case(text: str) -> str:
-    """Return a header name as rules spell it: "X-Token" is "x_token", "myTestDB" is "my_test_db".
-
-    Copies tools/inflector/inflector.go, Snakecase.
-    """
-    words = []
-    for word in filter(None, _NON_WORDS.split(text)):
-        words.append(
-            "".join(
-                "_" + char if index and char.isupper() and not word[index - 1].isupper() else char
-                for index, char in enumerate(word)
-            )
-        )
-    return "_".join(words).lower()
 
 
 @dataclass(slots=True)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rowcast.schema.generate import ID_ALPHABET, random_text
+from rowcast.schema.names import snake_case
 from rowcast.schema.sniff import HEAD, charset, detect
 
 _EXTENSION_REST = re.compile(r"[^\w.*\-+=#]+", re.ASCII)
-_SEPARATORS = re.compile(r"[\W_]+", re.ASCII)
-_WORD_START = re.compile(r"(?<=[^A-Z])(?=[A-Z])")
 
 _WITH_CHARSET = frozenset(("text/plain", "text/html", "text/xml"))
 _LONGEST_ORIGINAL = 300
@@ -91,9 +90,3 @@ def extension_of(name: str) -> str:
         return ""
     secondary = name.rfind(".", 0, primary)
     return name[secondary if secondary >= 0 else primary :]
-
-
-def snake_case(text: str) -> str:
-    """Return the ASCII words of a text, joined by "_" (tools/inflector/inflector.go, Snakecase)."""
-    words = (_WORD_START.sub("_", word) for word in _SEPARATORS.split(text) if word)
-    return "_".join(words).lower()

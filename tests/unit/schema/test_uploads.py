@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rowcast.schema.uploads import extension_of, snake_case, upload
+from rowcast.schema.uploads import extension_of, upload
 
 RANDOM = "[a-z0-9]{10}"
 
@@ -56,14 +56,6 @@ def test_names_never_repeat() -> None:
 )
 def test_extension_of(name: str, extension: str) -> None:
     assert extension_of(name) == extension
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("AbC", "ab_c"), ("ABCdef GHI", "abcdef_ghi"), ("a--b__c", "a_b_c"), ("", ""), ("1A2B", "1_a2_b")],
-)
-def test_snake_case(text: str, expected: str) -> None:
-    assert snake_case(text) == expected
 
 
 def test_content_in_a_file(tmp_path: Path) -> None:

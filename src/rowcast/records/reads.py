@@ -146,10 +146,8 @@ class Reads:
         """Return the items of a page, parted by commas, and their number."""
         shape = shape_of(collection)
         chosen = shape.columns if look.sql is None else look.sql
-        distinct = "DISTINCT " if bound.distinct else ""
-        order = f" ORDER BY {bound.order_by}" if bound.order_by else ""
         rows = reader.rows(
-            f"SELECT {distinct}{chosen} FROM {shape.table} {bound.joins} WHERE {bound.where}{order} LIMIT ? OFFSET ?",
+            _page_sql(shape, bound, chosen),
             [*look.params, *bound.join_params, *bound.params, *bound.order_params, page.size, page.offset],
         )
         if look.sql is not None:
@@ -161,6 +159,21 @@ class Reads:
         if look.pick is not None:
             text = look.pick.apply_json(b"[%b]" % text)[1:-1]
         return text, len(rows)
+
+
+def _page_sql(shape: Shape, bound: Bound, chosen: str) -> str:
+    """Return the SELECT of a page of rows; its last parameters are limit and offset."""
+    distinct = "DISTINCT " if bound.distinct else ""
+    order = f" ORDER BY {bound.order_by}" if bound.order_by else ""
+    source = f"FROM {shape.table} {bound.joins} WHERE {bound.where}{order} LIMIT ? OFFSET ?"
+    if shape.collection.is_view or not (distinct or order):
+        return f"SELECT {distinct}{chosen} {source}"
+    # First which rows, then what is in them: else SQLite makes the JSON of every row that it sorts.
+    # The cross join keeps the order of its left side.
+    return (
+        f'SELECT {chosen} FROM (SELECT {distinct}{shape.id} AS "id" {source}) AS "@page"'
+        f' CROSS JOIN {shape.table} ON {shape.id} = "@page"."id"'
+    )
 
 
 def _has_manage_rule(collection: Collection) -> bool:
@@ -193,11 +206,7 @@ def _total(reader: Reader, shape: Shape, bound: Bound, page: Page, count: int) -
     """Return how many records match; a page that isn't full tells it without counting."""
     if count < page.size and (count or page.number == 1):
         return page.offset + count
-    if bound.distinct:
-        key = shape.id if shape.collection.is_view else f"{shape.table}._rowid_"
-        counted = f"COUNT(DISTINCT {key})"
-    else:
-        counted = "COUNT(*)"
+    counted = f"COUNT(DISTINCT {shape.id})" if bound.distinct else "COUNT(*)"
     total = reader.value(
         f"SELECT {counted} FROM {shape.table} {bound.joins} WHERE {bound.where}", [*bound.join_params, *bound.params]
     )

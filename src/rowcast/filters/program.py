@@ -139,7 +139,8 @@ class _SetStatement:
         text, params = pieces[0], []
         for piece, param in zip(pieces[1:], fragment.params, strict=True):
             if isinstance(param, Input):
-                index = list(self._inputs).index(self._inputs.setdefault(param.key, param).key)
+                self._inputs.setdefault(param.key, param)
+                index = list(self._inputs).index(param.key)
                 text += f"{quote(_ASKED)}.a{index}{piece}"
             else:
                 params.append(param)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rowcast.errors import ErrorData, InvalidFieldsError
 from rowcast.schema.collection import Collection
@@ -248,3 +252,50 @@ def test_names_can_not_leave_their_quotes(transaction: Transaction) -> None:
     assert ddl.has_table(transaction, odd.name)
     ddl.drop_table(transaction, odd.name)
     assert not ddl.has_table(transaction, odd.name)
+
+
+KINDS = (TextField, NumberField, BoolField, SelectField, JSONField)
+
+
+@st.composite
+def collections_of_posts(draw: st.DrawFn) -> Collection:
+    """Draw a collection whose fields have ids from one small set, under names from another."""
+    ids = draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=6))
+    names = draw(st.permutations(["title", "body", "tags", "n", "Open", "day"]))
+    fields: list[Field] = []
+    for at, name in zip(ids, names, strict=False):
+        # The kind belongs to the id: a field never changes it.
+        kind = KINDS["abcdef".index(at) % len(KINDS)]
+        many = draw(st.sampled_from([1, 2]))
+        fields.append(SelectField(id=at, name=name, max_select=many) if kind is SelectField else kind(id=at, name=name))
+    index = draw(st.sampled_from([None, *[field.name for field in fields]]))
+    return collection(
+        *fields,
+        name=draw(st.sampled_from(["posts", "notes"])),
+        indexes=(f"create index i on x ({index})",) if index else (),
+    )
+
+
+@pytest.mark.property
+@given(st.lists(collections_of_posts(), min_size=2, max_size=5))
+def test_whatever_changes_the_columns_are_the_fields_and_values_stay_with_their_id(steps: list[Collection]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        storage = SQLiteStorage(Path(folder) / "data.db", create=True)
+        try:
+            with storage.write() as transaction:
+                ddl.create_table(transaction, steps[0])
+                transaction.run(f"INSERT INTO {steps[0].name} (id) VALUES ('1')")
+                for old, new in pairwise(steps):
+                    for field in old.fields:
+                        if field.kind == "text" and field.name != "id":
+                            transaction.run(f"UPDATE {old.name} SET {field.name} = ?", (f"value of {field.id}",))
+                    ddl.sync_table(transaction, old, new)
+                    assert sorted(columns(transaction, new.name)) == sorted(field.name for field in new.fields)
+                    kept = {field.id for field in old.fields}
+                    for field in new.fields:
+                        if field.kind == "text" and field.name != "id":
+                            value = transaction.value(f"SELECT {field.name} FROM {new.name}")
+                            assert value == (f"value of {field.id}" if field.id in kept else "")
+                    assert len(definitions(transaction, "index")) == len(new.indexes)
+        finally:
+            storage.close()

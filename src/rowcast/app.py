@@ -63,12 +63,18 @@ class App:
             config = msgspec.structs.replace(config, data_dir=str(data_dir))
         self.config = config
         self._running: _Running | None = None
+        self._is_stopped = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http":
-            running = self._running or self._start()
+            running = self._running
+            if running is None:
+                if self._is_stopped:
+                    # A late request must not open what was just closed.
+                    raise RuntimeError("the application is stopped")
+                running = self._start()
             await running.pipeline(scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
@@ -78,11 +84,13 @@ class App:
 
     async def start(self) -> None:
         """Open the data directory. Raises DataDirError."""
+        self._is_stopped = False
         if self._running is None:
             self._start()
 
     async def stop(self) -> None:
         """End the streams, finish what is under way and close the data directory."""
+        self._is_stopped = True
         running, self._running = self._running, None
         if running is not None:
             await running.stop()
@@ -181,7 +189,7 @@ class _Running:
         routes = table(
             health=Health(self.settings),
             collections=CollectionsApi(self.work, self.collections),
-            records=RecordsApi(self.work, self.records),
+            records=RecordsApi(self.work, self.records, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
             realtime=Realtime(self.hub, self._authenticate),

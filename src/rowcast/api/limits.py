@@ -52,14 +52,12 @@ class RateLimits:
 
     def check_path(self, request: Request) -> None:
         """Count a request under the rules for its path. Raises TooManyRequestsError."""
-        limits = self._in_force(request)
-        if limits is not None:
+        if self._is_limited(request):
             self._count(request, _path_labels(request), "")
 
     def check_collection(self, request: Request, collection: Collection, tags: Sequence[str]) -> None:
         """Count a request for an action on a collection, on its own for each of them. Raises TooManyRequestsError."""
-        limits = self._in_force(request)
-        if limits is not None:
+        if self._is_limited(request):
             labels = [f"{collection.name}:{tag}" for tag in tags] + [f"*:{tag}" for tag in tags]
             self._count(request, labels + _path_labels(request), "\n".join((collection.id, *tags)))
 
@@ -77,16 +75,13 @@ class RateLimits:
         if not is_allowed:
             raise TooManyRequestsError
 
-    def _in_force(self, request: Request) -> RateLimitsSettings | None:
-        """Return the settings that limit this request, None where nothing does."""
+    def _is_limited(self, request: Request) -> bool:
         limits = self._settings.current.rate_limits
         if not limits.enabled or request.is_superuser:
-            return None
+            return False
         if limits is not self._current:
             self._compile(limits)
-        if limits.excluded_ips and is_listed(limits.excluded_ips, request.address):
-            return None
-        return limits
+        return not (limits.excluded_ips and is_listed(limits.excluded_ips, request.address))
 
     def _count(self, request: Request, labels: Sequence[str], counter: str) -> None:
         rule = self._find(labels, _AUTH if request.auth is not None else _GUEST)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request, Send
-from rowcast.api.responses import NO_CONTENT, Answer, Headers
+from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response
 from rowcast.api.stream import serve_stream
 from rowcast.api.wire import Kind
 from rowcast.errors import BadRequestError, ErrorData, FieldError
@@ -29,6 +29,9 @@ class _StreamAnswer:
 
     async def send(self, request: Request, send: Send, headers: Headers) -> None:
         """Hold the stream until it ends; a HEAD request gets the head alone."""
+        if request.method == "HEAD":
+            await Response(200, b"", [(b"content-type", b"text/event-stream")]).send(request, send, headers)
+            return
         await serve_stream(self._hub, request.scope, request.receive, send, address=request.address, headers=headers)
 
 

@@ -27,6 +27,11 @@ _KEEP_ALIVE_S = 300
 """How long an idle connection stays open; the reference's ReadTimeout (apis/serve.go)."""
 
 
+_HEAD_TIMEOUT_S = 60
+_MAX_HEAD_BYTES = 1 << 20
+"""What the head of a request may take; the reference's ReadHeaderTimeout and net/http's DefaultMaxHeaderBytes."""
+
+
 class Application(Protocol):
     """What is served."""
 
@@ -48,12 +53,53 @@ class Application(Protocol):
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """HTTP/1.1 by httptools; hands the transport to the application as an extension of the scope."""
+    """HTTP/1.1 by httptools; hands the transport to the application as an extension of the scope.
+
+    uvicorn bounds neither the size of a request's head nor the time that it may take.
+    """
+
+    _head_bytes = -1
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect the first request within some time."""
+        super().connection_made(transport)
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Read a piece; count it while the head of a request is not complete."""
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes < 0:
+            return
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self.transport.close()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.close)
 
     def on_message_begin(self) -> None:
         """Start a request's scope."""
         super().on_message_begin()
+        self._head_bytes = 0
         self.scope["extensions"] = {TRANSPORT_EXTENSION: self.transport}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        """Start the request."""
+        self._head_bytes = -1
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class Server(uvicorn.Server):

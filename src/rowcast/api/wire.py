@@ -7,8 +7,9 @@ read once; what is too large never is. Large uploads go to temporary files, whic
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,10 @@ JSON_PAYLOAD = "@jsonPayload"
 _MAX_URLENCODED = 10 << 20
 """Go's net/http, parsePostForm."""
 
+_READ_TIMEOUT_S = 300
+"""How long a body may take to arrive; the reference's ReadTimeout (apis/serve.go)."""
+
+_XML = ("text/xml", "application/xml")
 _FORM_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?(?:0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]*|[1-9][\d_]*)", re.ASCII)
@@ -126,53 +131,47 @@ async def read(request: Request) -> Body:
         if request.method in _FORM_METHODS:
             pairs += query_pairs(await content(request, _MAX_URLENCODED))
         return Body(form=_grouped(pairs + _query(request)))
+    if content_type.startswith(_XML):
+        # The reference reads XML into forms by the names of their Go fields, and nothing else.
+        raise MalformedBodyError
     raise UnsupportedContentTypeError
 
 
 async def content(request: Request, limit: int = 0) -> bytes:
     """Read the whole body into memory. Raises BodyTooLargeError past the limit of the request, or the lower one."""
-    limit = min(limit, request.body_limit) if limit else request.body_limit
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        parts, size = [body], len(body)
-        while message.get("more_body"):
-            message = await request.receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise BodyTooLargeError
-        body = b"".join(parts)
-    if message["type"] == "http.disconnect":
-        raise MalformedBodyError
-    if len(body) > limit:
-        raise BodyTooLargeError
-    return body
+    parts: list[bytes] = []
+    await _receive(request, min(limit, request.body_limit) if limit else request.body_limit, parts.append)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _receive(request: Request, limit: int, take: Callable[[bytes], None]) -> None:
+    """Hand over the pieces of the body. Raises MalformedBodyError where it does not arrive whole, or in time."""
+    size, is_more = 0, True
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            while is_more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise MalformedBodyError
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limit:
+                    raise BodyTooLargeError
+                take(piece)
+                is_more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise MalformedBodyError from error
 
 
 async def _read_multipart(request: Request, content_type: str) -> Body:
     try:
         reader = MultipartReader(content_type)
         request.cleanups.append(reader.close)
-        await _feed(request, reader)
+        await _receive(request, request.body_limit, reader.feed)
+        reader.end()
     except ValueError as error:
         raise MalformedBodyError from error
     return Body(form=_grouped(_query(request) + reader.fields), files=reader.uploads())
-
-
-async def _feed(request: Request, reader: MultipartReader) -> None:
-    size, is_more = 0, True
-    while is_more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedBodyError
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > request.body_limit:
-            raise BodyTooLargeError
-        reader.feed(chunk)
-        is_more = message.get("more_body", False)
-    reader.end()
 
 
 def _query(request: Request) -> list[tuple[str, str]]:

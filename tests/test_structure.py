@@ -125,7 +125,7 @@ def test_layers_are_written_about() -> None:
 PLANTED = {
     "upward import": ("errors.py", "import rowcast.schema.collection\n"),
     "input and output in the core": ("filters/planted.py", '"""Planted."""\n\nimport asyncio  # noqa: F401\n'),
-    "web framework below the edge": ("records/planted.py", '"""Planted."""\n\nimport starlette  # noqa: F401\n'),
+    "web server below the edge": ("records/planted.py", '"""Planted."""\n\nimport uvicorn  # noqa: F401\n'),
     "driver outside of its home": ("admin/planted.py", '"""Planted."""\n\nimport apsw  # noqa: F401\n'),
     "module without a place": ("helpers.py", '"""Planted."""\n'),
 }

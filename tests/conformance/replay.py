@@ -147,6 +147,8 @@ def main() -> int:
         elif not outcome.is_right and outcome.id not in known:
             print("\n    ".join([f"\n{outcome.id}", *outcome.errors, *outcome.strict_errors]))
             status = 1
+        if outcome.after_errors:
+            print("\n    ".join([f"\n{outcome.id} stored something else (told, not required)", *outcome.after_errors]))
     return status
 
 

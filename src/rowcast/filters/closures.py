@@ -257,6 +257,8 @@ def _given(operand: Given) -> _Side:
 
 def _column(operand: Column, has_affinity: bool) -> _Side:
     field, stored = operand.field, _column_reader(operand)
+    if field.kind == "number" and not has_affinity and not operand.row.is_account:
+        stored = _as_real(stored)
     if operand.modifier == "each":
         raise _NeedsSQLError
     if operand.modifier == "length":
@@ -279,6 +281,16 @@ def _column_reader(operand: Column) -> Read:
         return lambda row, _request: row.get(name)
     read = given.account_column(operand.field).read
     return lambda _row, request: read(request)
+
+
+def _as_real(read: Read) -> Read:
+    """Return a number as it is before a column stores it, see `row_image`."""
+
+    def real(row: Row, request: RequestInfo) -> SQLValue:
+        value = read(row, request)
+        return float(value) if isinstance(value, int) else value
+
+    return real
 
 
 def _affinity(operand: Column, has_affinity: bool) -> Affinity:

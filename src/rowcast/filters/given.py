@@ -20,6 +20,7 @@ from rowcast.filters.model import Given, Literal, Operand
 from rowcast.schema import casts, jsontext
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field
+from rowcast.schema.geo import GeoPoint
 from rowcast.schema.request import RequestInfo
 
 _MISSING = object()
@@ -65,7 +66,7 @@ def submitted_text(name: str) -> Given:
 
     def read(request: RequestInfo) -> object:
         found = find(request)
-        return "" if found is _MISSING else casts.to_text(found)
+        return casts.to_text(plain(found) if isinstance(found, GeoPoint) else found)
 
     return Given(f"body.{name}:lower", read, lower=True)
 
@@ -120,8 +121,14 @@ def account_column(field: Field) -> Given:
 
 def plain(found: object) -> object:
     """Return a value of the request as text, float, bool or None; lists and objects as JSON text."""
-    if found is None or found is _MISSING or isinstance(found, str | bool | float):
-        return None if found is _MISSING else found
+    if found is None or found is _MISSING:
+        return None
+    if isinstance(found, str):
+        return str(found)
+    if isinstance(found, bool | float):
+        return found
+    if isinstance(found, GeoPoint):
+        return found.to_json()
     if isinstance(found, int):
         try:
             return float(found)
@@ -184,7 +191,7 @@ def _child(found: object, key: str) -> object:
     """Return one level deeper. Copies core/record_field_resolver.go, extractNestedVal."""
     if isinstance(found, jsontext.JSONText):
         try:
-            found = _decode(found)
+            found = _decode(str(found))
         except (msgspec.DecodeError, RecursionError):
             return _MISSING
     found = _exported(found)
@@ -196,7 +203,9 @@ def _child(found: object, key: str) -> object:
 
 
 def _exported(found: object) -> object:
-    """Return what a rule sees of an uploaded file or another value that is more than JSON."""
+    """Return what a rule sees of a place, an uploaded file or another value that is more than JSON."""
+    if isinstance(found, msgspec.Struct):
+        return msgspec.to_builtins(found)
     export = getattr(found, "to_filter", None)
     return found if export is None else export()
 
@@ -217,8 +226,7 @@ def _dump(found: object) -> str | None:
 def _json_ready(found: object) -> object:
     if isinstance(found, list | tuple):
         return [_json_ready(item) for item in found]
-    found = _exported(found)
-    return msgspec.to_builtins(found) if isinstance(found, msgspec.Struct) else found
+    return _exported(found)
 
 
 def _number(found: object) -> object:

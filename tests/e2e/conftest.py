@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.client import OPENED
 from tests.e2e.server import Kind, Server, running, upsert_superuser
 
 
@@ -27,3 +28,9 @@ def server(kind: Kind, tmp_path: Path) -> Iterator[Server]:
     upsert_superuser(kind, data_dir)
     with running(kind, data_dir) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def _sockets_are_closed() -> Iterator[None]:
+    yield
+    OPENED.close()

@@ -72,7 +72,7 @@ def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPE
 @contextmanager
 def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = ()) -> Iterator[Server]:
     """Run a server on `data_dir` until the block ends. Raises ServerError if it does not answer in time."""
-    port = _free_port()
+    port = free_port()
     log = data_dir.parent / f"{data_dir.name}.{port}.log"
     options = ["--dev=false", *options] if kind == "reference" else options
     with log.open("wb") as sink:
@@ -116,7 +116,8 @@ def _wait_until_ready(server: Server) -> None:
     raise ServerError(f"the server did not answer within {_READY_WITHIN_S:g} s:\n{server.output()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.server import SUPERUSER, Kind, Server, ServerError, command, running, stop, upsert_superuser
+from tests.e2e.client import TEXT_FIELD, Api, EventStream
+from tests.e2e.server import Kind, Server, ServerError, command, running, stop, upsert_superuser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -30,97 +25,6 @@ def rowcast_server(tmp_path: Path) -> Iterator[Server]:
     upsert_superuser("rowcast", data_dir)
     with running("rowcast", data_dir) as started:
         yield started
-
-
-_OPEN = ExitStack()
-
-
-@pytest.fixture(autouse=True)
-def _sockets_are_closed() -> Iterator[None]:
-    yield
-    _OPEN.close()
-
-
-class Api:
-    """A client of one server over one connection."""
-
-    def __init__(self, server: Server) -> None:
-        self.port = int(server.url.rpartition(":")[2])
-        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        _OPEN.callback(self._connection.close)
-        self.token = ""
-
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        headers = {"Content-Type": "application/json", **({"Authorization": self.token} if self.token else {})}
-        payload = None if body is None else json.dumps(body)
-        self._connection.request(method, path, payload, headers)
-        answer = self._connection.getresponse()
-        data = answer.read()
-        return answer.status, json.loads(data) if data else None
-
-    def ok(self, method: str, path: str, body: object = None) -> Any:
-        status, data = self.call(method, path, body)
-        assert status < 300, data
-        return data
-
-    def sign_in(self, collection: str = "_superusers", account: tuple[str, str] = SUPERUSER) -> None:
-        identity, password = account
-        path = f"/api/collections/{collection}/auth-with-password"
-        self.token = self.ok("POST", path, {"identity": identity, "password": password})["token"]
-
-    def create_open_collection(self, name: str, fields: list[dict[str, object]]) -> None:
-        rules = dict.fromkeys(("listRule", "viewRule", "createRule", "updateRule", "deleteRule"), "")
-        self.ok("POST", "/api/collections", {"name": name, "type": "base", "fields": fields, **rules})
-
-
-class EventStream:
-    """One realtime stream on a raw socket."""
-
-    def __init__(self, api: Api, topics: list[str] | None = None, *, buffer_bytes: int = 0) -> None:
-        self.socket = _OPEN.enter_context(socket.socket())
-        if buffer_bytes:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        self.socket.settimeout(30)
-        self.socket.connect(("127.0.0.1", api.port))
-        self.socket.sendall(b"GET /api/realtime HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        self._data = b""
-        self.head = self._until(b"\r\n\r\n").decode()
-        self.first = self.frame()
-        found = re.search(r'"clientId":"([^"]+)"', self.first)
-        assert found, self.first
-        self.client_id = found[1]
-        if topics:
-            api.ok("POST", "/api/realtime", {"clientId": self.client_id, "subscriptions": topics})
-
-    def _until(self, mark: bytes) -> bytes:
-        while mark not in self._data:
-            chunk = self.socket.recv(65_536)
-            if not chunk:
-                raise EOFError(self._data)
-            self._data += chunk
-        head, self._data = self._data.split(mark, 1)
-        return head
-
-    def frame(self) -> str:
-        """The next frame without its chunk framing; heartbeats are passed over."""
-        while True:
-            text = self._until(b"\n\n").decode()
-            lines = [line for line in text.split("\n") if not re.fullmatch(r"[0-9a-f]*\r", line)]
-            if not lines[0].startswith(":"):
-                return "\n".join(lines)
-
-    def rest(self) -> bytes:
-        """Whatever comes until the server closes the connection."""
-        parts = [self._data]
-        try:
-            while chunk := self.socket.recv(65_536):
-                parts.append(chunk)
-        except ConnectionResetError:
-            pass
-        return b"".join(parts)
-
-
-TEXT_FIELD: list[dict[str, object]] = [{"name": "title", "type": "text", "max": 1_000_000}]
 
 
 def test_start_takes_little_processor_time(tmp_path: Path) -> None:
@@ -154,7 +58,7 @@ def test_port_in_use_is_told_and_ends_the_command(rowcast_server: Server, tmp_pa
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_stop_ends_streams_and_keeps_data(rowcast_server: Server, by: signal.Signals) -> None:
-    api = Api(rowcast_server)
+    api = Api(rowcast_server.url)
     api.sign_in()
     api.create_open_collection("notes", TEXT_FIELD)
     stream = EventStream(api, ["notes/*"])
@@ -162,22 +66,22 @@ def test_stop_ends_streams_and_keeps_data(rowcast_server: Server, by: signal.Sig
     assert stop(rowcast_server, by) == 0
     assert record["id"].encode() in stream.rest()
     with running("rowcast", rowcast_server.data_dir) as again:
-        assert Api(again).ok("GET", f"/api/collections/notes/records/{record['id']}")["title"] == "kept"
+        assert Api(again.url).ok("GET", f"/api/collections/notes/records/{record['id']}")["title"] == "kept"
 
 
 def test_crash_loses_nothing_that_was_answered(rowcast_server: Server) -> None:
-    api = Api(rowcast_server)
+    api = Api(rowcast_server.url)
     api.sign_in()
     api.create_open_collection("notes", TEXT_FIELD)
     ids = {api.ok("POST", "/api/collections/notes/records", {"title": str(number)})["id"] for number in range(50)}
     stop(rowcast_server, signal.SIGKILL)
     with running("rowcast", rowcast_server.data_dir) as again:
-        page = Api(again).ok("GET", "/api/collections/notes/records?perPage=100&fields=id")
+        page = Api(again.url).ok("GET", "/api/collections/notes/records?perPage=100&fields=id")
     assert {item["id"] for item in page["items"]} == ids
 
 
 def test_frames_are_those_of_the_reference(server: Server) -> None:
-    api = Api(server)
+    api = Api(server.url)
     api.sign_in()
     api.create_open_collection("notes", TEXT_FIELD)
     stream = EventStream(api, ["notes/*"])
@@ -197,7 +101,7 @@ def test_frames_are_those_of_the_reference(server: Server) -> None:
 
 
 def test_frozen_reader_is_closed_and_the_others_miss_nothing(rowcast_server: Server) -> None:
-    api = Api(rowcast_server)
+    api = Api(rowcast_server.url)
     api.sign_in()
     api.create_open_collection("notes", TEXT_FIELD)
     frozen = EventStream(api, ["notes/*"], buffer_bytes=4_096)
@@ -217,13 +121,13 @@ def test_data_directory_and_tokens_go_both_ways(first: Kind, second: Kind, tmp_p
     data_dir = tmp_path / "pb_data"
     upsert_superuser(first, data_dir)
     with running(first, data_dir) as server:
-        api = Api(server)
+        api = Api(server.url)
         api.sign_in()
         api.create_open_collection("notes", TEXT_FIELD)
         record = api.ok("POST", "/api/collections/notes/records", {"title": "kept"})
         collections = api.ok("GET", "/api/collections?sort=name")
     with running(second, data_dir) as server:
-        other = Api(server)
+        other = Api(server.url)
         other.token = api.token
         assert other.ok("GET", "/api/collections?sort=name") == collections
         assert other.ok("GET", f"/api/collections/notes/records/{record['id']}") == record
@@ -231,7 +135,7 @@ def test_data_directory_and_tokens_go_both_ways(first: Kind, second: Kind, tmp_p
         other.sign_in()
         other.ok("PATCH", f"/api/collections/notes/records/{record['id']}", {"title": "changed"})
     with running(first, data_dir) as server:
-        api = Api(server)
+        api = Api(server.url)
         api.token = other.token
         api.ok("POST", "/api/collections/_superusers/auth-refresh")
         assert api.ok("GET", f"/api/collections/notes/records/{record['id']}")["title"] == "changed"

@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SDK := tests/e2e/sdk
+# The node of the wheel would trust the authorities that it was built with only, not those of this machine.
+NPM := PATH="$(abspath $(BIN)):$$PATH" NODE_OPTIONS=--use-system-ca npm
 
 PYTHON ?= python3
 DIR ?= pb_data
@@ -43,7 +45,7 @@ $(VENV)/.server: requirements.lock pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements-dev.lock $(SDK)/package-lock.json | $(VENV)/.server
 	$(PIP) install --require-hashes -r requirements-dev.lock
-	cd $(SDK) && PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd $(SDK) && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 lock: $(VENV)/.dev ## bring the lock files up to date with pyproject.toml and package.json
@@ -51,7 +53,7 @@ lock: $(VENV)/.dev ## bring the lock files up to date with pyproject.toml and pa
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
-	cd $(SDK) && PATH="$(abspath $(BIN)):$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+	cd $(SDK) && $(NPM) install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 # -- run ------------------------------------------------------------------------------------------
 

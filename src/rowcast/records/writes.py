@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rowcast import credentials
 from rowcast.blobs import BlobError
-from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, InvalidFieldsError, NotFoundError
+from rowcast.errors import BadRequestError, FilterError, ForbiddenError, InvalidFieldsError, NotFoundError
 from rowcast.records import pick
 from rowcast.records.finding import find
 from rowcast.records.output import Output
@@ -182,11 +182,7 @@ class Writes:
                 raise NotFoundError
             try:
                 self._saving.delete(tx, record)
-            except ApiError as error:
-                if type(error) in (BadRequestError, ReferencedError):
-                    raise
-                raise ReferencedError from error
-            except StorageError as error:
+            except (InvalidFieldsError, StorageError) as error:
                 logger.warning("a record could not be deleted: %s", error, extra={"collection": collection.name})
                 raise ReferencedError from error
 

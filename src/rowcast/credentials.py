@@ -46,14 +46,14 @@ _LONGEST_TOKEN = 16_384
 def hash_password(plain: str, cost: int = 0) -> str:
     """Return the bcrypt hash of a password; takes some 50 ms at the default cost.
 
-    A `cost` of 0 is the default. Raises ValueError for more than 72 bytes and for
-    costs outside of 4 to 31. Copies core/field_password.go, setValue.
+    A `cost` of 0 or less is the default. Raises ValueError for more than 72 bytes and
+    for other costs outside of 4 to 31. Copies core/field_password.go, setValue.
     """
     text = plain.encode("utf-8", "surrogatepass")
     if len(text) > MAX_PASSWORD_BYTES:
         raise ValueError("bcrypt: password length exceeds 72 bytes")
     # The prefix that the reference writes.
-    return bcrypt.hashpw(text, bcrypt.gensalt(cost or DEFAULT_COST, prefix=b"2a")).decode()
+    return bcrypt.hashpw(text, bcrypt.gensalt(cost if cost > 0 else DEFAULT_COST, prefix=b"2a")).decode()
 
 
 def is_password(plain: str, hashed: str, *, compare: Compare = bcrypt.checkpw) -> bool:
@@ -76,7 +76,7 @@ def is_password(plain: str, hashed: str, *, compare: Compare = bcrypt.checkpw) -
 
 def decoy_hash(cost: int = 0) -> str:
     """Return a hash that no password fits, to be compared where there is no account."""
-    return f"$2b${min(max(cost or DEFAULT_COST, 4), 31):02d}$" + "." * 53
+    return f"$2b${min(max(cost if cost > 0 else DEFAULT_COST, 4), 31):02d}$" + "." * 53
 
 
 # -- tokens --------------------------------------------------------------------

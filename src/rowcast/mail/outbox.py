@@ -6,12 +6,11 @@ left is handed in with it.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from queue import Full, Queue
+from queue import SimpleQueue
 
 from rowcast.errors import RowcastError
 from rowcast.mail import Mailer, Message
@@ -29,7 +28,7 @@ class Outbox:
 
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
-        self._jobs: Queue[Job | None] = Queue(_MOST_WAITING)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
@@ -39,11 +38,11 @@ class Outbox:
         with self._lock:
             if self._is_closed:
                 return
+            if self._jobs.qsize() >= _MOST_WAITING:
+                _log.warning("too many mails are waiting; one is dropped")
+                return
             self._start()
-        try:
-            self._jobs.put_nowait((message, then))
-        except Full:
-            _log.warning("too many mails are waiting; one is dropped")
+            self._jobs.put((message, then))
 
     def close(self, timeout_s: float = 5) -> None:
         """Take no more mails and give those that wait some time to leave. May be called again without effect."""
@@ -51,14 +50,13 @@ class Outbox:
             if self._is_closed:
                 return
             self._is_closed = True
-        with contextlib.suppress(Full):
-            for _ in self._threads:
-                self._jobs.put_nowait(None)
+        for _ in self._threads:
+            self._jobs.put(None)
         end = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0, end - time.monotonic()))
-        if lost := sum(job is not None for job in self._jobs.queue):
-            _log.warning("mails are lost because the server stops: %d", lost)
+        if any(thread.is_alive() for thread in self._threads):
+            _log.warning("mails are lost because the server stops")
 
     def _start(self) -> None:
         # Most servers never send a mail, so the threads start with the first one. They may

@@ -15,7 +15,7 @@ from rowcast.mail.layout import FOOT, HEAD
 from rowcast.schema.casts import to_text
 from rowcast.schema.collection import EmailTemplate
 from rowcast.schema.fields import PasswordField
-from rowcast.schema.jsontext import dump
+from rowcast.schema.geo import GeoPoint
 from rowcast.schema.record import Record
 
 _PLACEHOLDER = re.compile(r"\{(?:RECORD:([^{}]*)|[A-Z_]+)\}", re.ASCII)
@@ -60,5 +60,5 @@ def _field_text(account: Record, name: str) -> str | None:
     if field is None or field.hidden or isinstance(field, PasswordField) or name == "tokenKey":
         return None
     value = account.values.get(name)
-    text = dump(value) if isinstance(value, dict) else to_text(value)
+    text = value.to_json() if isinstance(value, GeoPoint) else to_text(value)
     return text if field.kind in _PLAIN_KINDS else escape(text)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -337,8 +338,10 @@ class TestRefused:
         """Run code as a user who may read `path` and its parents but write nothing."""
         for file in [path, *path.rglob("*")]:
             file.chmod(0o555 if file.is_dir() else 0o444)
-        for parent in list(path.parents)[:3]:
-            parent.chmod(0o755)
+        # What pytest made is closed to others; the temporary folder itself is not ours.
+        for parent in path.parents:
+            if parent.is_relative_to(tempfile.gettempdir()) and not parent.samefile(tempfile.gettempdir()):
+                parent.chmod(0o755)
         result = run(code, path, str(NO_ROOT))
         path.chmod(0o755)
         assert result.returncode == 0, result.stderr

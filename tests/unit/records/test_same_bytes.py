@@ -89,7 +89,7 @@ def test_what_was_sent_is_written_alike(shared: World, sent: dict[str, object], 
 RAW: st.SearchStrategy[SQLValue] = (
     st.none()
     | st.integers(-(2**53), 2**53)
-    | DECIMALS
+    | st.integers(-(10**9), 10**9).map(lambda number: number / 1000)
     | TEXTS
     | st.sampled_from(
         ["[]", '["x"]', '["x","x",1,null,""]', "[1", "{}", "null", "true", '"x"', "2022-01-01", "1e5", "0"]

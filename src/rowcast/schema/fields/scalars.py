@@ -52,6 +52,12 @@ def _high(value: float, high: float | None) -> FieldError | None:
     return FieldError("validation_max_number_constraint", text, {"max": plain_number(high)})
 
 
+def _short_sql(column: str) -> str:
+    """Return the JSON of a real in 15 digits where they are enough: SQLite itself takes 17 from 1e10 on."""
+    text = f"format('%!.15g',{column})"
+    return f"iif(CAST({text} AS REAL)={column},json({text}),{column})"
+
+
 class NumberField(Field, frozen=True, kw_only=True, tag="number"):
     kind = "number"
     modifiers = ("set", "append", "subtract")
@@ -91,7 +97,7 @@ class NumberField(Field, frozen=True, kw_only=True, tag="number"):
         return (
             f"CASE typeof({column}) WHEN 'integer' THEN {column}"
             f" WHEN 'real' THEN iif({column}=CAST({column} AS INTEGER),CAST({column} AS INTEGER),"
-            f"iif(abs({column})>{_MOST},0,{column}))"
+            f"iif(abs({column})>{_MOST},0,{_short_sql(column)}))"
             f" WHEN 'text' THEN iif(json_valid({column}) AND substr({column},1,1) BETWEEN '-' AND '9'"
             f" AND abs(CAST({column} AS REAL))<={_MOST},json({column}),0) ELSE 0 END"
         )
@@ -280,7 +286,8 @@ class JSONField(Field, frozen=True, kw_only=True, tag="json"):
             f"CASE typeof({column}) WHEN 'text' THEN"
             f" iif(json_valid({column}) AND unicode({column})>32,json({column}),json_quote({column}))"
             f" WHEN 'blob' THEN CAST({column} AS TEXT)"
-            f" WHEN 'real' THEN iif(abs({column})>{_MOST},iif({column}>0,'+Inf','-Inf'),{column}) ELSE {column} END"
+            f" WHEN 'real' THEN iif(abs({column})>{_MOST},iif({column}>0,'+Inf','-Inf'),{_short_sql(column)})"
+            f" ELSE {column} END"
         )
 
     def validate_value(self, record: Record, lookup: Lookup) -> FieldError | None:

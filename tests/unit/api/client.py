@@ -89,7 +89,7 @@ class Channel:
 class Client:
     """Sends requests to one application."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(

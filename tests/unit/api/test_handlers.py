@@ -1,0 +1,261 @@
+"""Each route reaches its service with what the request holds, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.api.client import Client
+from tests.unit.api.conftest import PASSWORD, ROOT, Template
+
+Tell = Callable[..., None]
+
+POSTS = "/api/collections/posts/records"
+MULTIPART = [("Content-Type", "multipart/form-data; boundary=XX")]
+
+
+def test_records_are_written_and_read(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        made = await client("POST", POSTS, {"title": "<a>", "count": 2})
+        assert made.status == 200
+        assert made.body.endswith(b"\n")
+        assert b'"title":"\\u003ca\\u003e"' in made.body
+        one = f"{POSTS}/{made.json()['id']}"
+        assert (await client("GET", one)).body == made.body
+        changed = await client("PATCH", one + "?fields=count", {"count+": 3})
+        assert changed.body == b'{"count":5}\n'
+        page = await client("GET", POSTS + "?perPage=1&filter=" + "count%3D5&fields=title")
+        assert page.json() == {"items": [{"title": "<a>"}], "page": 1, "perPage": 1, "totalItems": 1, "totalPages": 1}
+        gone = await client("DELETE", one)
+        assert (gone.status, gone.body) == (204, b"")
+        assert (await client("GET", one)).status == 404
+
+    tell(story)
+
+
+def test_records_come_as_forms_with_files(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        form = (
+            b'--XX\r\nContent-Disposition: form-data; name="count"\r\n\r\n7\r\n'
+            b'--XX\r\nContent-Disposition: form-data; name="@jsonPayload"\r\n\r\n{"title":"7"}\r\n'
+            b'--XX\r\nContent-Disposition: form-data; name="files"; filename="first.txt"\r\n\r\none\r\n'
+            b'--XX\r\nContent-Disposition: form-data; name="files"; filename="second.txt"\r\n\r\n'
+            + b"two" * 200_000
+            + b"\r\n--XX--\r\n"
+        )
+        made = (await client("POST", POSTS, form, headers=MULTIPART)).json()
+        assert (made["count"], made["title"]) == (7, "7")
+        assert [name.partition("_")[0] for name in made["files"]] == ["first", "second"]
+        urlencoded = [("Content-Type", "application/x-www-form-urlencoded")]
+        changed = await client("PATCH", f"{POSTS}/{made['id']}", b"files-=" + made["files"][0].encode(), headers=urlencoded)
+        assert changed.json()["files"] == made["files"][1:]
+        # Large uploads are gone from their temporary places by now; the stored file is whole.
+        assert client.app._running is not None
+        stored = client.app._running.directory.files / made["collectionId"] / made["id"] / made["files"][1]
+        assert stored.read_bytes() == b"two" * 200_000
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "message"),
+    [
+        ("GET", "/api/collections/nope/records", "Missing collection context."),
+        ("GET", "/api/collections/nope/records/x", "Missing collection context."),
+        ("POST", "/api/collections/nope/records", "Missing or invalid collection context."),
+        ("PATCH", "/api/collections/nope/records/x", "Missing or invalid collection context."),
+        ("DELETE", "/api/collections/nope/records/x", "Missing collection context."),
+        ("GET", "/api/collections/nope/auth-methods", "Missing or invalid collection context."),
+        ("GET", "/api/collections/posts/auth-methods", "Missing or invalid auth collection context."),
+        ("POST", "/api/collections/posts/auth-with-password", "Missing or invalid auth collection context."),
+    ],
+)
+def test_a_collection_that_is_not_there_is_told(tell: Tell, method: str, target: str, message: str) -> None:
+    async def story(client: Client) -> None:
+        reply = await client(method, target, {})
+        assert (reply.status, reply.message) == (404, message)
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (b"{", "application/json", "Something went wrong while processing your request."),
+        (b"[]", "application/json", "Something went wrong while processing your request."),
+        (b"x", "text/plain", "Unsupported Content-Type."),
+        (b"<a/>", "application/xml", "Something went wrong while processing your request."),
+    ],
+)
+def test_unreadable_records_are_refused(tell: Tell, body: bytes, content_type: str, message: str) -> None:
+    async def story(client: Client) -> None:
+        for method, target in (("POST", POSTS), ("GET", POSTS), ("DELETE", POSTS + "/x")):
+            reply = await client(method, target, body, headers=[("Content-Type", content_type)])
+            assert (reply.status, reply.message) == (400, message)
+
+    tell(story)
+
+
+def test_who_guesses_by_filters_is_held_back(tell: Tell, template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def story(client: Client) -> None:
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+
+        await client("PATCH", "/api/collections/posts", {"listRule": "title != ''"}, token=template.root_token)
+        monkeypatch.setattr("rowcast.api.records.asyncio.sleep", sleep)
+        target = POSTS + "?filter=title%3D%22x%22"
+        for _ in range(5):
+            assert (await client("GET", target)).status == 200
+        assert (await client("GET", target, token=template.root_token)).status == 200
+        assert (await client("GET", POSTS)).status == 200
+
+    tell(story)
+    assert len(waits) == 2
+    assert all(0 <= wait < 0.5 for wait in waits)
+
+
+def test_collections_are_managed(tell: Tell, template: Template) -> None:
+    token = template.root_token
+
+    async def story(client: Client) -> None:
+        one = "/api/collections/notes"
+        made = await client("POST", "/api/collections", {"name": "notes", "type": "base"}, token=token)
+        assert made.body.startswith(b'{"id":"pbc_')
+        assert (await client("GET", one, token=token)).body == made.body
+        changed = await client("PATCH", one + "?fields=listRule", {"listRule": ""}, token=token)
+        assert changed.body == b'{"listRule":""}\n'
+        page = await client("GET", "/api/collections?filter=name%3D%22notes%22&fields=name", token=token)
+        assert page.json()["items"] == [{"name": "notes"}]
+        assert (await client("DELETE", one + "/truncate", token=token)).status == 204
+        items = {"collections": [{"name": "more", "type": "base", "fields": [{"name": "a", "type": "text"}]}]}
+        assert (await client("PUT", "/api/collections/import", items, token=token)).status == 204
+        assert (await client("GET", "/api/collections/more/records", token=token)).json()["items"] == []
+        assert (await client("DELETE", one, token=token)).status == 204
+        assert (await client("GET", one, token=token)).status == 404
+        scaffolds = await client("GET", "/api/collections/meta/scaffolds", token=token)
+        assert sorted(scaffolds.json()) == ["auth", "base", "view"]
+        providers = await client("GET", "/api/collections/meta/oauth2-providers", token=token)
+        assert {"name", "displayName", "logo"} == set(providers.json()[0])
+        query = {"query": "SELECT id, title FROM posts"}
+        tried = await client("POST", "/api/collections/meta/dry-run-view", query, token=token)
+        assert [field["name"] for field in tried.json()["fields"]] == ["id", "title"]
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "message"),
+    [
+        ("POST", "", "Failed to load the collection type data due to invalid formatting."),
+        ("PATCH", "/posts", "Failed to load the submitted data due to invalid formatting."),
+        ("PUT", "/import", "An error occurred while loading the submitted data."),
+        ("POST", "/meta/dry-run-view", "An error occurred while loading the submitted data."),
+    ],
+)
+def test_unreadable_collections_are_refused(
+    tell: Tell, template: Template, method: str, target: str, message: str
+) -> None:
+    async def story(client: Client) -> None:
+        headers = [("Content-Type", "application/json")]
+        for body in (b"{", b"[]"):
+            reply = await client(method, "/api/collections" + target, body, headers=headers, token=template.root_token)
+            assert (reply.status, reply.message) == (400, message)
+
+    tell(story)
+
+
+def test_a_collection_can_come_as_a_form(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        body = b"name=formed&type=base&listRule="
+        made = await client("POST", "/api/collections", body, headers=headers, token=template.root_token)
+        assert (made.json()["name"], made.json()["listRule"]) == ("formed", "")
+
+    tell(story)
+
+
+def test_accounts_sign_in(tell: Tell, template: Template) -> None:
+    users = "/api/collections/users"
+
+    async def story(client: Client) -> None:
+        methods = await client("GET", users + "/auth-methods?fields=password.enabled")
+        assert methods.json() == {"password": {"enabled": True}}
+        form = {"IDENTITY": "u@example.com", "password": PASSWORD}
+        signed_in = await client("POST", users + "/auth-with-password?fields=token", form)
+        assert list(signed_in.json()) == ["token"]
+        token = signed_in.json()["token"]
+        renewed = await client("POST", users + "/auth-refresh", token=f"Bearer {token}")
+        assert renewed.json()["record"]["email"] == "u@example.com"
+        again = await client("POST", users + "/auth-refresh", token=template.user_token)
+        assert again.json()["token"] == template.user_token
+        refused = await client("POST", "/api/collections/_superusers/auth-refresh", token=token)
+        assert (refused.status, refused.message) == (403, "The request requires auth record from users collection.")
+        assert (await client("POST", users + "/auth-refresh")).status == 401
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"identity":"u@example.com","password":"wrong"}', "Failed to authenticate."),
+        (b'{"identity":1}', "An error occurred while loading the submitted data."),
+        (b"[1]", "An error occurred while loading the submitted data."),
+        (b"{", "An error occurred while loading the submitted data."),
+        (b"{}", "An error occurred while validating the submitted data."),
+    ],
+)
+def test_sign_ins_are_refused(tell: Tell, body: bytes, message: str) -> None:
+    async def story(client: Client) -> None:
+        headers = [("Content-Type", "application/json")]
+        reply = await client("POST", "/api/collections/users/auth-with-password", body, headers=headers)
+        assert (reply.status, reply.message) == (400, message)
+
+    tell(story)
+
+
+def test_a_second_method_is_asked_for(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        options = {"mfa": {"enabled": True, "duration": 600}, "otp": {"enabled": True, "duration": 600, "length": 8}}
+        changed = await client("PATCH", "/api/collections/users", options, token=template.root_token)
+        assert changed.status == 200, changed.body
+        form = {"identity": "u@example.com", "password": PASSWORD}
+        target = "/api/collections/users/auth-with-password"
+        reply = await client("POST", target, form)
+        assert reply.status == 401
+        mfa_id = reply.json()["mfaId"]
+        for again in (await client("POST", f"{target}?mfaId={mfa_id}", form), await client("POST", target, form | {"mfaId": mfa_id})):
+            assert (again.status, again.message) == (400, "A different authentication method is required.")
+
+    tell(story)
+
+
+def test_superusers_act_for_others(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        users = await client("GET", "/api/collections/users/records", token=template.root_token)
+        target = f"/api/collections/users/impersonate/{users.json()['items'][0]['id']}"
+        assert (await client("POST", target, {"duration": 5}, token=template.root_token)).status == 200
+        refused = await client("POST", target, {"duration": -5}, token=template.root_token)
+        assert refused.json()["data"]["duration"]["code"] == "validation_min_greater_equal_than_required"
+        assert (await client("POST", target, {"duration": "x"}, token=template.root_token)).status == 400
+        assert (await client("POST", target[:-1] + "x", token=template.root_token)).status == 404
+        missing = await client("POST", "/api/collections/posts/impersonate/x", token=template.root_token)
+        assert missing.message == "Missing or invalid auth collection context."
+        assert (await client("POST", target)).status == 401
+
+    tell(story)
+
+
+def test_a_changed_password_ends_tokens(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        roots = "/api/collections/_superusers/records"
+        (root,) = (await client("GET", roots, token=template.root_token)).json()["items"]
+        assert root["email"] == ROOT
+        new = {"password": "another1234", "passwordConfirm": "another1234", "oldPassword": PASSWORD}
+        assert (await client("PATCH", f"{roots}/{root['id']}", new, token=template.root_token)).status == 200
+        assert (await client("GET", roots, token=template.root_token)).status == 403
+
+    tell(story)

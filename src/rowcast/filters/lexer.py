@@ -14,21 +14,22 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rowcast.errors import FilterError
+from rowcast.schema.jsontext import go_quote
 
 
 class Kind(Enum):
-    """What a token is."""
+    """What a token is, as the reference calls it."""
 
-    END = "end of filter"
-    JOIN = "join operator"
-    SIGN = "operator"
+    END = "eof"
+    JOIN = "join"
+    SIGN = "sign"
     IDENTIFIER = "identifier"
     CALL = "function"
     NUMBER = "number"
     TEXT = "text"
-    OPEN = "("
-    CLOSE = ")"
-    COMMA = ","
+    OPEN = "group"
+    CLOSE = "closing bracket"
+    COMMA = "comma"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def group_end(text: str, start: int, end: int) -> int:
             if not depth:
                 return mark.start()
         elif len(what) == 1:
-            raise FilterError("invalid quoted text", text, mark.start(), end)
+            raise _unexpected(text, mark.start(), end)
     raise FilterError(f"invalid formatted group - missing {depth} closing bracket(s)", text, start - 1, end)
 
 
@@ -109,17 +110,18 @@ def _token(found: re.Match[str], group: str | None, text: str) -> Token:
     if group in _OPERATORS:
         kind, known = _OPERATORS[group]
         if value not in known:
-            raise FilterError(f"invalid {group} operator {value!r}", text, start, stop)
+            raise FilterError(f"invalid {group} operator {go_quote(value)}", text, start, stop)
         return Token(kind, value, start, stop)
     name = found.group("name")
     if name[-1] in ".:" or name in {"@", "_", "#"}:
-        raise FilterError(f"invalid identifier {name!r}", text, start, start + len(name))
+        what = "function name" if group == "call" else "identifier"
+        raise FilterError(f"invalid {what} {go_quote(name)}", text, start, start + len(name))
     return Token(Kind.CALL if group == "call" else Kind.IDENTIFIER, name, start, stop)
 
 
 def _number(text: str, value: str, start: int, stop: int) -> Token:
     if value == "-" or value[-1] == ".":
-        raise FilterError(f"invalid number {value!r}", text, start, stop)
+        raise FilterError(f"invalid number {go_quote(value)}", text, start, stop)
     return Token(Kind.NUMBER, value, start, stop)
 
 
@@ -129,10 +131,16 @@ def _unescape(value: str) -> str:
     return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), value)
 
 
+def unexpected_character(text: str, place: int) -> FilterError:
+    """Return the error for a character that can't stand at `place`."""
+    char = text[place]
+    quoted = char if char == '"' else go_quote(char)[1:-1]
+    return FilterError(f"unexpected character '{quoted}'", text, place, place + 1)
+
+
 def _unexpected(text: str, start: int, end: int) -> FilterError:
-    char = text[start]
-    if char in "'\"":
-        return FilterError("invalid quoted text", text, start, end)
-    if char == "/":
+    if text[start] in "'\"":
+        return FilterError(f"invalid quoted text {go_quote(text[start:end])}", text, start, end)
+    if text[start] == "/":
         return FilterError("invalid comment", text, start, start + 1)
-    return FilterError(f"unexpected character {char!r}", text, start, start + 1)
+    return unexpected_character(text, start)

@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rowcast.errors import FilterError
-from rowcast.filters.lexer import Kind, Token, group_end, next_token
+from rowcast.filters.lexer import Kind, Token, group_end, next_token, unexpected_character
+from rowcast.schema.jsontext import go_quote
 
 MAX_COMPARISONS = 200
 MAX_GROUP_DEPTH = 100
@@ -118,7 +119,7 @@ class _Parser:
         if sign.kind is not Kind.SIGN:
             raise self._expected("a sign operator", sign)
         token = next_token(self._text, sign.end, end)
-        right, place = self._operand(token, end, "right operand (identifier, function, text or number)")
+        right, place = self._operand(token, end, "right operand (identifier, function text or number)")
         return Comparison(left, sign.value, right), place
 
     def _operand(self, token: Token, end: int, expected: str, calls: int = 0) -> tuple[Operand, int]:
@@ -140,17 +141,39 @@ class _Parser:
             token = next_token(self._text, place, end)
             if token.kind is Kind.CLOSE:
                 return Operand(Kind.CALL, name.value, name.start, token.end, tuple(arguments)), token.end
-            argument, place = self._operand(token, end, "a function argument or )", calls + 1)
+            if token.kind not in _OPERANDS:
+                raise self._no_argument(name, token)
+            argument, place = self._operand(token, end, "", calls + 1)
             arguments.append(argument)
             token = next_token(self._text, place, end)
             if token.kind is Kind.COMMA:
                 place = token.end
             elif token.kind is not Kind.CLOSE:
-                raise self._expected("a comma or )", token)
+                raise self._no_comma(name, token)
+
+    def _no_argument(self, name: Token, token: Token) -> FilterError:
+        if token.kind is Kind.END:
+            return self._unclosed(name, token)
+        message = "unexpected comma" if token.kind is Kind.COMMA else "unsupported argument character"
+        return FilterError(f"{message} in function {go_quote(name.value)}", self._text, token.start, token.end)
+
+    def _no_comma(self, name: Token, token: Token) -> FilterError:
+        if token.kind is Kind.END:
+            return self._unclosed(name, token)
+        message = f"expected comma after the last argument in function {go_quote(name.value)}"
+        return FilterError(message, self._text, token.start, token.end)
+
+    def _unclosed(self, name: Token, token: Token) -> FilterError:
+        message = f"invalid or incomplete function {go_quote(name.value)} (expected ')')"
+        return FilterError(message, self._text, name.start, token.end)
 
     def _expected(self, what: str, token: Token) -> FilterError:
-        got = f"{token.value!r}" if token.value else token.kind.value
-        return FilterError(f"expected {what}, got {got}", self._text, token.start, token.end)
+        if token.kind is Kind.END:
+            return FilterError("invalid or incomplete filter expression", self._text, token.start, token.end)
+        if token.kind in {Kind.CLOSE, Kind.COMMA}:
+            return unexpected_character(self._text, token.start)
+        message = f"expected {what}, got {go_quote(token.value)} ({token.kind.value})"
+        return FilterError(message, self._text, token.start, token.end)
 
 
 def _any(alternatives: list[list[Node]]) -> Node:

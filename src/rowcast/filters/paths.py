@@ -71,7 +71,7 @@ class Context:
 def not_listable(collection: Collection) -> FilterError:
     """Return the error for rows that only superusers may list."""
     return FilterError(
-        f"{go_quote(collection.name)} fields can be accessed only with allowed hidden fields or by superusers"
+        f"{go_quote(collection.name)} fields can be accessed only when allowHiddenFields is enabled or by superusers"
     )
 
 
@@ -161,7 +161,8 @@ def _back_hop(row: Row, prop: str, context: Context) -> Hop | FilterError:
         return FilterError(f"failed to load back relation field {go_quote(prop)} collection")
     found = collection.field(parts[2])
     if not isinstance(found, RelationField):
-        return FilterError(f"missing or invalid back relation field {go_quote(parts[2])}")
+        what = "missing" if found is None else "invalid"
+        return FilterError(f"{what} back relation field {go_quote(parts[2])}")
     _check_visible(found, context)
     if found.collection_id != row.collection.id or (row.is_base and context.scope.is_new):
         return FilterError(f"invalid collection reference of a back relation field {go_quote(found.name)}")

@@ -129,7 +129,8 @@ def _collection(props: tuple[str, ...], context: Context) -> Operand:
     name, _, alias = props[1].partition(":")
     collection = context.find(name)
     if collection is None:
-        raise FilterError(f"failed to load collection {go_quote(props[1])}")
+        path = ".".join(props)
+        raise FilterError(f"failed to load collection {go_quote(props[1])} from field path {go_quote(path)}")
     key = f":{alias}" if alias else collection.name
     if context.aliases.setdefault((context.guard, key), collection) is not collection:
         raise FilterError(f"the alias {go_quote(alias)} stands for another collection already")
@@ -231,8 +232,11 @@ def _distance(arguments: tuple[Parsed, ...], context: Context) -> Operand:
 
 def _time_text(arguments: tuple[Parsed, ...], context: Context) -> Operand:
     """strftime(format, [time, modifier, ...]). Copies tools/search/token_functions.go."""
-    if not 1 <= len(arguments) <= _TIME_ARGUMENTS:
-        raise FilterError(f"[strftime] expected 1 to {_TIME_ARGUMENTS} arguments, got {len(arguments)}")
+    if not arguments:
+        raise FilterError("[strftime] expected at least 1 arguments, got 0")
+    if len(arguments) > _TIME_ARGUMENTS:
+        message = f"[strftime] too many arguments (max allowed {_TIME_ARGUMENTS}, got {len(arguments)})"
+        raise FilterError(message)
     if arguments[0].kind is not Kind.TEXT:
         raise FilterError("[strftime] expects the first argument to be a format string")
     if len(arguments) == 1:

@@ -59,7 +59,9 @@ class Saving:
     def save(self, tx: Transaction, record: Record, *, validate: bool = True) -> None:
         """Insert a new record or update a stored one, and note the change.
 
-        Values that a password field got as plain text must have been replaced by hashes.
+        A stored record must have been loaded in this transaction: the change tells all
+        of its values, not only those that are written. What a password field got as
+        plain text must have been replaced by its hash.
         Afterwards the record is what the database holds. Raises InvalidFieldsError,
         StorageError and BlobError; then nothing may be committed. Copies
         core/db.go (create, update) with the hooks that core registers for records.

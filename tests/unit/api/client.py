@@ -63,6 +63,7 @@ class Channel:
         self._pieces = list(pieces)
         self.messages: list[Message] = []
         self.gone = asyncio.Event()
+        self._sent = asyncio.Event()
 
     async def receive(self) -> Message:
         if self._pieces:
@@ -73,6 +74,12 @@ class Channel:
 
     async def send(self, message: Message) -> None:
         self.messages.append(message)
+        self._sent.set()
+
+    async def sent(self) -> None:
+        """Wait for the next message that goes out."""
+        self._sent.clear()
+        await self._sent.wait()
 
     def reply(self) -> Reply:
         start, *rest = self.messages

@@ -88,5 +88,3 @@ def tell(data_dir: Path) -> Callable[..., None]:
         asyncio.run(told())
 
     return run
-
-

@@ -48,10 +48,11 @@ def test_records_come_as_forms_with_files(tell: Tell) -> None:
         assert (made["count"], made["title"]) == (7, "7")
         assert [name.partition("_")[0] for name in made["files"]] == ["first", "second"]
         urlencoded = [("Content-Type", "application/x-www-form-urlencoded")]
-        changed = await client("PATCH", f"{POSTS}/{made['id']}", b"files-=" + made["files"][0].encode(), headers=urlencoded)
+        changed = await client(
+            "PATCH", f"{POSTS}/{made['id']}", b"files-=" + made["files"][0].encode(), headers=urlencoded
+        )
         assert changed.json()["files"] == made["files"][1:]
         # Large uploads are gone from their temporary places by now; the stored file is whole.
-        assert client.app._running is not None
         stored = client.app._running.directory.files / made["collectionId"] / made["id"] / made["files"][1]
         assert stored.read_bytes() == b"two" * 200_000
 
@@ -227,7 +228,10 @@ def test_a_second_method_is_asked_for(tell: Tell, template: Template) -> None:
         reply = await client("POST", target, form)
         assert reply.status == 401
         mfa_id = reply.json()["mfaId"]
-        for again in (await client("POST", f"{target}?mfaId={mfa_id}", form), await client("POST", target, form | {"mfaId": mfa_id})):
+        for again in (
+            await client("POST", f"{target}?mfaId={mfa_id}", form),
+            await client("POST", target, form | {"mfaId": mfa_id}),
+        ):
             assert (again.status, again.message) == (400, "A different authentication method is required.")
 
     tell(story)

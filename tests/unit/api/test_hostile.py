@@ -53,15 +53,18 @@ OBJECTS = st.dictionaries(NAMES, VALUES, max_size=5)
 TYPES = st.sampled_from(
     [
         "application/json", "application/json; charset=x", "multipart/form-data; boundary=XX", "multipart/form-data",
-        "application/x-www-form-urlencoded", "text/xml", "text/plain", "", "\x7f", "multipart/form-data; boundary=" + "X" * 100,
+        "application/x-www-form-urlencoded", "text/xml", "text/plain", "", "\x7f",
+        "multipart/form-data; boundary=" + "X" * 100,
     ]
 )  # fmt: skip
 QUERIES = st.dictionaries(
     st.sampled_from(["filter", "sort", "fields", "expand", "page", "perPage", "skipTotal", "mfaId", "token", "x"]),
     st.sampled_from(
         [
-            "", "1", "-1", "999999999999999999999", "true", "x", "%zz", "%ff", "%00", "title='x'", "title~'%25'", "(((((",
-            "@request.auth.id%3D''", "@collection.users.id!=''", "id,*,title:excerpt(3)", "title:excerpt(", "-count,%2Btitle",
+            "", "1", "-1", "999999999999999999999", "true", "x", "%zz", "%ff", "%00", "title='x'",
+            "title~'%25'", "(((((",
+            "@request.auth.id%3D''", "@collection.users.id!=''", "id,*,title:excerpt(3)", "title:excerpt(",
+            "-count,%2Btitle",
             "@random", "a.b.c.d.e.f.g", "id:x", "+", "count%3E1%26%26title!=''", "x" * 4000, "geoDistance(1,2,3,4)%3E1",
         ]
     ),
@@ -113,8 +116,10 @@ def test_any_path_is_answered(host: Host, method: str, target: str, query: str) 
     target=st.sampled_from(
         [
             "/api/collections/posts/records", "/api/collections/users/records", "/api/collections/posts/records/x",
-            "/api/collections/users/auth-with-password", "/api/collections/users/auth-refresh", "/api/realtime", "/api/batch",
-            "/api/collections", "/api/collections/import", "/api/collections/posts", "/api/collections/meta/dry-run-view",
+            "/api/collections/users/auth-with-password", "/api/collections/users/auth-refresh",
+            "/api/realtime", "/api/batch",
+            "/api/collections", "/api/collections/import", "/api/collections/posts",
+            "/api/collections/meta/dry-run-view",
         ]
     ),
     content_type=TYPES,
@@ -145,9 +150,21 @@ def test_any_query_is_answered(host: Host, template: Template, target: str, quer
     headers=st.lists(
         st.tuples(
             st.sampled_from(
-                ["authorization", "content-type", "content-length", "origin", "x-forwarded-for", "range", "cookie", "x-é", ""]
+                [
+                    "authorization",
+                    "content-type",
+                    "content-length",
+                    "origin",
+                    "x-forwarded-for",
+                    "range",
+                    "cookie",
+                    "x-é",
+                    "",
+                ]
             ),
-            st.sampled_from(["", "x", "é", "\x00", "-1", "Bearer ", "Bearer a.b.c", "bytes=1-", "9" * 30, "a" * 9000, "*", "1_0"]),
+            st.sampled_from(
+                ["", "x", "é", "\x00", "-1", "Bearer ", "Bearer a.b.c", "bytes=1-", "9" * 30, "a" * 9000, "*", "1_0"]
+            ),
         ),
         max_size=5,
     ),

@@ -45,7 +45,9 @@ def limits(*rules: tuple[Any, ...], excluded: tuple[str, ...] = (), enabled: boo
     return RateLimits(SettingsRef(settings))
 
 
-def asks(method: str = "GET", path: str = "/api/x", *, by: Collection | None = None, address: str = "1.1.1.1") -> Request:
+def asks(
+    method: str = "GET", path: str = "/api/x", *, by: Collection | None = None, address: str = "1.1.1.1"
+) -> Request:
     made = request(method, path)
     made.address = address
     if by is not None:

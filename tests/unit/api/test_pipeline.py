@@ -18,14 +18,8 @@ SECURITY = {"x-content-type-options": "nosniff", "x-frame-options": "SAMEORIGIN"
 NOT_FOUND = b'{"data":{},"message":"The requested resource wasn\'t found.","status":404}\n'
 
 
-def settings_of(client: Client) -> SettingsRef:
-    running = client.app._running
-    assert running is not None
-    return running.settings
-
-
 def change(client: Client, **groups: object) -> None:
-    ref = settings_of(client)
+    ref: SettingsRef = client.app._running.settings
     ref.current = msgspec.structs.replace(ref.current, **groups)
 
 
@@ -193,13 +187,14 @@ def test_bodies_are_limited(tell: Tell) -> None:
     tell(story)
 
 
-def test_what_fails_by_surprise_is_not_told(tell: Tell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fails_by_surprise_is_not_told(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story(client: Client) -> None:
         async def fail(_: object) -> None:
             raise ZeroDivisionError("secret")
 
         running = client.app._running
-        assert running is not None
         monkeypatch.setattr(running.pipeline, "_authenticate", fail)
         reply = await client("GET", "/api/health", token="x")
         text = b"Something went wrong while processing your request."
@@ -212,7 +207,6 @@ def test_what_fails_by_surprise_is_not_told(tell: Tell, monkeypatch: pytest.Monk
 def test_requests_are_logged(tell: Tell, template: Template) -> None:
     async def story(client: Client) -> None:
         running = client.app._running
-        assert running is not None
         change(client, logs=Settings().logs)
         headers = [("User-Agent", "test"), ("Referer", "http://r")]
         await client("GET", "/api/collections?x=%20", token=template.user_token, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,13 @@ def fetch(root: Path, target: str, *, fallback: bool = False, method: str = "GET
 
 @pytest.mark.parametrize(
     ("target", "body"),
-    [("/", b"root"), ("/sub/", b"sub"), ("/a.txt", b"0123456789"), ("/b%20c.png", b"\x89PNG"), ("/%61.txt", b"0123456789")],
+    [
+        ("/", b"root"),
+        ("/sub/", b"sub"),
+        ("/a.txt", b"0123456789"),
+        ("/b%20c.png", b"\x89PNG"),
+        ("/%61.txt", b"0123456789"),
+    ],
 )
 def test_serves_files(root: Path, target: str, body: bytes) -> None:
     reply = fetch(root, target)
@@ -122,7 +129,8 @@ TRAVERSALS = [
     "/..%5csecret.txt", "/%2e%2e%5csecret.txt", "/sub/../../secret.txt", "/sub/%2e%2e/%2e%2e/secret.txt",
     "/./../secret.txt", "/.%2e/secret.txt", "/%252e%252e/secret.txt", "/..%252fsecret.txt", "/%c0%ae%c0%ae/secret.txt",
     "/....//secret.txt", "/..;/secret.txt", "/%00/../secret.txt", "/..%00/secret.txt", "/sub/..%2f..%2fsecret.txt",
-    "/~/../secret.txt", "/../public/../secret.txt", "//..//secret.txt", "/%2F..%2Fsecret.txt", "/a.txt/../../secret.txt",
+    "/~/../secret.txt", "/../public/../secret.txt", "//..//secret.txt", "/%2F..%2Fsecret.txt",
+    "/a.txt/../../secret.txt",
 ]  # fmt: skip
 
 
@@ -135,13 +143,15 @@ def test_nothing_outside_is_reachable(root: Path, target: str, fallback: bool) -
         assert not fallback
 
 
-@given(st.lists(st.sampled_from(["..", ".", "/", "%2e", "%2f", "\\", "%5c", "secret.txt", "sub", "%00", "public"]), max_size=8))
+@given(
+    st.lists(
+        st.sampled_from(["..", ".", "/", "%2e", "%2f", "\\", "%5c", "secret.txt", "sub", "%00", "public"]), max_size=8
+    )
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_no_spelling_leads_outside(root: Path, parts: list[str]) -> None:
-    try:
+    with contextlib.suppress(NotFoundError):
         assert SECRET not in fetch(root, "/" + "".join(parts)).body
-    except NotFoundError:
-        pass
 
 
 @pytest.mark.parametrize(

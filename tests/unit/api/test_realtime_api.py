@@ -29,7 +29,7 @@ class Listener:
         """Wait until a text has come and return all that came."""
         async with asyncio.timeout(5):
             while part not in self.text:
-                await asyncio.sleep(0.001)
+                await self._channel.sent()
         return self.text
 
     @property
@@ -109,7 +109,6 @@ def test_unreadable_submissions_are_refused(tell: Tell, body: bytes) -> None:
             assert (reply.status, reply.message) == (400, "Something went wrong while processing your request.")
 
     tell(story)
-
 
 
 @pytest.mark.parametrize(

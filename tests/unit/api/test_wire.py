@@ -173,7 +173,8 @@ def test_the_limit_is_exact(content_type: str) -> None:
             read(None, content_type, pieces=pieces, limit=len(data) - 1)
 
 
-def test_a_body_that_stops_short_is_malformed() -> None:
+@pytest.mark.parametrize("content_type", [JSON, MULTIPART])
+def test_a_body_that_stops_short_is_malformed(content_type: str) -> None:
     async def cut_off() -> None:
         made = request("POST", "/", [("Content-Type", content_type), ("Content-Length", "9")], ())
         made.body_limit = 100
@@ -183,9 +184,24 @@ def test_a_body_that_stops_short_is_malformed() -> None:
     async def disconnected() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    for content_type in (JSON, MULTIPART):
-        with pytest.raises(MalformedBodyError):
-            asyncio.run(cut_off())
+    with pytest.raises(MalformedBodyError):
+        asyncio.run(cut_off())
+
+
+def test_a_body_must_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowcast.api.wire._READ_TIMEOUT_S", 0.01)
+
+    async def wait() -> None:
+        made = request("POST", "/", [("Content-Type", JSON), ("Content-Length", "9")])
+        made.receive = never
+        await wire.read(made)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    with pytest.raises(MalformedBodyError):
+        asyncio.run(wait())
 
 
 KINDS: dict[str, Kind] = {

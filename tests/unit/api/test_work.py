@@ -27,7 +27,7 @@ class Budget:
         self.threads.discard(threading.get_ident())
 
     def budget(self) -> AbstractContextManager[None]:
-        return self._bounded()  # type: ignore[no-any-return]
+        return self._bounded()
 
     @property
     def is_bounded(self) -> bool:

@@ -35,14 +35,15 @@ from rowcast.config import Config, SettingsRef
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
+from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.hub import Hub
-from rowcast.realtime.stream import Budget
+from rowcast.realtime.stream import Budget, Limits
 from rowcast.records import Records
 from rowcast.records.batch import Batch
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
-from rowcast.schema.record import Record
+from rowcast.schema.record import Change, Record
 from rowcast.storage.directory import DataDir, open_directory
 
 
@@ -139,7 +140,14 @@ class _Running:
         self.directory = directory
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
         bus = MemoryBus()
-        storage.publish = bus.publish
+        log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
+        storage.before_commit = log.record
+
+        def publish(changes: list[Change]) -> None:
+            log.publish(changes)
+            bus.publish(changes)
+
+        storage.publish = publish
         blobs = LocalBlobs(directory.files)
         rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
@@ -149,7 +157,9 @@ class _Running:
             rules=rules,
             output=output,
             bus=bus,
+            log=log,
             budget=Budget(config.stream_max_bytes, config.stream_max_frames),
+            limits=Limits(config.stream_max_total, config.stream_max_per_address),
             heartbeat_s=config.heartbeat_s,
         )
         self.records = Records(
@@ -189,7 +199,7 @@ class _Running:
         routes = table(
             health=Health(self.settings),
             collections=CollectionsApi(self.work, self.collections),
-            records=RecordsApi(self.work, self.records, limits),
+            records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
             realtime=Realtime(self.hub, self._authenticate),

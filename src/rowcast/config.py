@@ -29,6 +29,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_idle_s: after how long without an event a stream is ended, so that its client connects again.
     stream_max_bytes: what may wait for one slow reader, before its stream is closed.
     stream_max_frames: the same as a number of events.
+    stream_max_total: how many streams there may be.
+    stream_max_per_address: how many of them from one address (a proxy counts as one unless it is trusted).
+    log_max_changes: how many changes a stream with a cursor can resume over.
+    log_max_age_s: for how long a position stays valid.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -45,6 +49,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_idle_s: float = 300
     stream_max_bytes: int = 1 << 20
     stream_max_frames: int = 5_000
+    stream_max_total: int = 100_000
+    stream_max_per_address: int = 20_000
+    log_max_changes: int = 100_000
+    log_max_age_s: float = 86_400
     allow_unknown_migrations: bool = False
 
 

@@ -14,6 +14,8 @@ from rowcast.api.responses import Headers, Response
 
 _MAX_ORIGIN = 253 + 3 + 5
 
+# The reference exposes none; this one names what it does not have.
+_EXPOSED = (b"access-control-expose-headers", b"Rowcast-Cursor")
 _VARY = (b"vary", b"Origin")
 _METHODS = (b"access-control-allow-methods", b"GET,HEAD,PUT,PATCH,POST,DELETE")
 _PREFLIGHT: Headers = [
@@ -41,7 +43,7 @@ class Cors:
         allowed = self._allowed(origin.decode("latin-1"))
         if not allowed:
             return [_VARY]
-        return [_VARY, (b"access-control-allow-origin", allowed.encode("latin-1"))]
+        return [_VARY, (b"access-control-allow-origin", allowed.encode("latin-1")), _EXPOSED]
 
     def preflight(self, request: Request) -> Response:
         """Return the rest of the answer to an OPTIONS request, whose CORS headers `headers` gives."""

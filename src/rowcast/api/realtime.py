@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request, Send
 from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response
-from rowcast.api.stream import serve_stream
+from rowcast.api.stream import asked, serve_stream
 from rowcast.api.wire import Kind
 from rowcast.errors import BadRequestError, ErrorData, FieldError
 from rowcast.realtime.hub import Hub
@@ -32,7 +32,15 @@ class _StreamAnswer:
         if request.method == "HEAD":
             await Response(200, b"", [(b"content-type", b"text/event-stream")]).send(request, send, headers)
             return
-        await serve_stream(self._hub, request.scope, request.receive, send, address=request.address, headers=headers)
+        await serve_stream(
+            self._hub,
+            request.scope,
+            request.receive,
+            send,
+            asked=asked(request.query, request.header(b"last-event-id")),
+            address=request.address,
+            headers=headers,
+        )
 
 
 class Realtime:
@@ -42,8 +50,9 @@ class Realtime:
         self._hub = hub
         self._authenticate = authenticate
 
-    async def connect(self, _request: Request) -> Answer:
+    async def connect(self, request: Request) -> Answer:
         """Open a stream. Who asks does not count: rights come with the subscription."""
+        self._hub.admit(request.address)
         return _StreamAnswer(self._hub)
 
     async def subscribe(self, request: Request) -> Answer:

@@ -11,26 +11,30 @@ from rowcast.api.request import Request
 from rowcast.api.responses import NO_CONTENT, Answer, json
 from rowcast.api.work import Work
 from rowcast.errors import TooManyRequestsError
+from rowcast.realtime.changelog import ChangeLog
 from rowcast.records import Records
+from rowcast.schema.record import Position
 from rowcast.schema.request import RequestInfo
 
 
 class RecordsApi:
     """Answers requests for records (apis/record_crud.go)."""
 
-    def __init__(self, work: Work, records: Records, limits: RateLimits) -> None:
+    def __init__(self, work: Work, records: Records, log: ChangeLog, limits: RateLimits) -> None:
         self._work = work
+        self._log = log
         self._limits = limits
         self._records = records
 
     async def list(self, request: Request) -> Answer:
         """Return a page of records."""
         collection, info = request.collection, await _info(request)
+        position = self._log.end
         key = (collection.id, request.query.get("filter"), request.query.get("sort"))
         page = await self._work.quick(lambda: self._records.list(info, collection), key)
         if page.startswith(b'{"items":[]') and collection.list_rule and request.query.get("filter"):
             await self._hold_back(request)
-        return json(page)
+        return _json_at(position, page)
 
     async def _hold_back(self, request: Request) -> None:
         """Make who tries many filters in vain wait, so that times tell nothing about hidden records.
@@ -49,7 +53,9 @@ class RecordsApi:
         """Return one record."""
         collection, info = request.collection, await _info(request)
         record_id = request.values[1]
-        return json(await self._work.quick(lambda: self._records.view(info, collection, record_id), collection.id))
+        position = self._log.end
+        text = await self._work.quick(lambda: self._records.view(info, collection, record_id), collection.id)
+        return _json_at(position, text)
 
     async def create(self, request: Request) -> Answer:
         """Create a record."""
@@ -73,6 +79,11 @@ class RecordsApi:
         record_id = request.values[1]
         await self._work.write(lambda: self._records.delete(info, collection, record_id))
         return NO_CONTENT
+
+
+def _json_at(position: Position, text: bytes) -> Answer:
+    """Return JSON with the position that it is no older than, from which a stream can go on without a gap."""
+    return json(text, headers=[(b"rowcast-cursor", str(position).encode("ascii"))])
 
 
 async def _info(request: Request) -> RequestInfo:

@@ -56,9 +56,9 @@ _JSON_HEADERS: Headers = [_JSON_TYPE]
 NO_CONTENT = Response(204)
 
 
-def json(text: bytes, status: int = 200) -> Response:
+def json(text: bytes, status: int = 200, headers: Headers | None = None) -> Response:
     """Return an answer with finished JSON text."""
-    return Response(status, text + b"\n", _JSON_HEADERS)
+    return Response(status, text + b"\n", _JSON_HEADERS + headers if headers else _JSON_HEADERS)
 
 
 def failure(error: ApiError) -> Response:

@@ -12,11 +12,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from rowcast.realtime import frames
+from rowcast.realtime.changelog import parse_position
 from rowcast.realtime.hub import Hub
+from rowcast.schema.record import Position
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -115,29 +118,49 @@ class SendSink:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a GET asks of its stream: a cursor or none, and the position to resume from."""
+
+    cursor: bool = False
+    position: Position | None = None
+
+
+def asked(query: Mapping[str, str], last_event_id: str) -> Asked:
+    """Return what a request asks for.
+
+    `cursor` in the query asks for a cursor; its value, or rather the `Last-Event-ID` that
+    a browser sends by itself, is the position. What is no position is a fresh start.
+    """
+    last = parse_position(last_event_id)
+    if last is not None:
+        return Asked(cursor=True, position=last)
+    return Asked(cursor="cursor" in query, position=parse_position(query.get("cursor", "")))
+
+
 async def serve_stream(
-    hub: Hub, scope: Message, receive: Receive, send: Send, *, address: str, headers: Headers
+    hub: Hub, scope: Message, receive: Receive, send: Send, *, asked: Asked, address: str, headers: Headers
 ) -> None:
     """Answer `GET /api/realtime`: open a stream and hold it until the peer leaves or the hub closes it.
 
     `headers` are sent besides those of an event stream. Copies apis/realtime.go, realtimeConnect.
     """
+    start, is_resumed = None, False
+    if asked.cursor:
+        start, is_resumed = await asyncio.to_thread(hub.log.start, asked.position)
     transport = (scope.get("extensions") or {}).get(TRANSPORT_EXTENSION)
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS + headers})
-    if transport is not None and scope["http_version"] == "1.1":
-        _drop_dead_peers(transport)
-        stream = hub.connect(TransportSink(transport), address=address)
-        try:
-            await send({"type": "http.response.body", "body": frames.connect(stream.id), "more_body": True})
-            await _until_disconnect(receive)
-        finally:
-            hub.disconnect(stream)
-        return
-    sink = SendSink()
-    stream = hub.connect(sink, address=address)
+    is_direct = transport is not None and scope["http_version"] == "1.1"
+    sink = TransportSink(transport) if is_direct else SendSink()
+    stream = hub.connect(sink, address=address, start=start)
+    first = frames.connect(stream.id) if start is None else frames.connect_at(stream.id, start, is_resumed=is_resumed)
     try:
-        await send({"type": "http.response.body", "body": frames.connect(stream.id), "more_body": True})
-        await _first_of(sink.run(send), _until_disconnect(receive))
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS + headers})
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        if isinstance(sink, SendSink):
+            await _first_of(sink.run(send), _until_disconnect(receive))
+        else:
+            _drop_dead_peers(transport)
+            await _until_disconnect(receive)
     finally:
         hub.disconnect(stream)
 

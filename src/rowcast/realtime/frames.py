@@ -9,8 +9,12 @@ differs between the receivers of one event. So a frame is the stream's own
 
 from __future__ import annotations
 
+from rowcast.schema.record import Position
+
 HEARTBEAT = b":\n\n"
 """A comment: ignored by every client, noticed by proxies and dead peers."""
+
+_BODY_END = b"}\n\n"
 
 
 def id_line(client_id: str) -> bytes:
@@ -26,3 +30,21 @@ def body(event_name: bytes, data: bytes) -> bytes:
 def connect(client_id: str) -> bytes:
     """Return the first frame of a stream, which tells the client its id."""
     return id_line(client_id) + body(b"PB_CONNECT", b'{"clientId":"' + client_id.encode("ascii") + b'"}')
+
+
+def connect_at(client_id: str, position: Position, *, is_resumed: bool) -> bytes:
+    """Return the first frame of a stream with a cursor: also where it starts, and whether as it was asked to."""
+    resumed = b"true" if is_resumed else b"false"
+    cursor = str(position).encode("ascii")
+    return connect(client_id)[: -len(_BODY_END)] + b',"cursor":"' + cursor + b'","resumed":' + resumed + _BODY_END
+
+
+def at(position: Position, body: bytes) -> bytes:
+    """Return the whole frame of an event for streams with a cursor: its id and a third member are the position."""
+    cursor = str(position).encode("ascii")
+    return b"id:" + cursor + b"\n" + body[: -len(_BODY_END)] + b',"cursor":"' + cursor + b'"' + _BODY_END
+
+
+def heartbeat_at(position: Position) -> bytes:
+    """Return a heartbeat that moves the client's last event id, without an event."""
+    return b":\nid:" + str(position).encode("ascii") + b"\n\n"

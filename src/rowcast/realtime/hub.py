@@ -14,22 +14,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rowcast.bus import Bus, CollectionChange, Event
-from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, NotFoundError
-from rowcast.realtime import topics
+from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, NotFoundError, TooManyRequestsError
+from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Account, Accounts
 from rowcast.realtime.audience import Addressee, Delivery, Group
+from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.judgement import Judgement
-from rowcast.realtime.stream import Budget, CloseReason, Sink, Stream
+from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream
 from rowcast.realtime.topics import Subscription
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change, Record
+from rowcast.schema.record import Change, Position, Record
 from rowcast.storage import BudgetExceededError, Reader, Storage
 
 _log = logging.getLogger(__name__)
@@ -37,8 +39,17 @@ _log = logging.getLogger(__name__)
 _SLICE_S = 0.001
 """How long the hub works before it lets waiting requests have their turn."""
 
+_REPLAY_CHANGES = 200
+"""How many changes a stream that catches up is given at a time."""
+
+_DRAIN_S = 60.0
+"""How long a stream that catches up may take for what was queued."""
+
 _RETRY_S = 0.02
 """How soon a stream whose socket was full is tried again."""
+
+Index = dict[str, dict[str, Group]]
+"""Groups by topic and subscription string."""
 
 
 @dataclass(slots=True)
@@ -57,7 +68,7 @@ class _Head:
 class Hub:
     """All streams of this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
         *,
         catalog: CatalogRef,
@@ -65,7 +76,9 @@ class Hub:
         rules: Rules,
         output: Output,
         bus: Bus,
+        log: ChangeLog,
         budget: Budget,
+        limits: Limits,
         heartbeat_s: float = 25.0,
     ) -> None:
         self._catalog = catalog
@@ -73,11 +86,20 @@ class Hub:
         self._rules = rules
         self._output = output
         self._bus = bus
+        self.log = log
+        # The last change that was delivered; a stream that catches up joins behind it.
+        self._delivered = log.end
+        # Held while one change is judged and delivered.
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._replays: set[asyncio.Task[None]] = set()
         self._budget = budget
+        self._limits = limits
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
+        self._addresses: Counter[str] = Counter()
         self._accounts = Accounts()
-        self._topics: dict[str, dict[str, Group]] = {}
+        self._topics: Index = {}
         self._heads: dict[str, _Head] = {}
         # Streams that were given frames since the last round of writes.
         self._dirty: list[Stream] = []
@@ -92,16 +114,24 @@ class Hub:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def connect(self, sink: Sink, *, address: str) -> Stream:
-        """Register a new stream of a guest; its caller sends PB_CONNECT with its id.
-
-        Raises ApiError (503) while the server stops.
-        """
+    def admit(self, address: str) -> None:
+        """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
         if self._is_stopping:
             raise ApiError("The server is stopping.", status=503)
-        stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget)
+        if len(self._streams) >= self._limits.total:
+            raise ApiError("Too many realtime connections.", status=503)
+        if self._addresses[address] >= self._limits.per_address:
+            raise TooManyRequestsError("Too many realtime connections from this address.")
+
+    def connect(self, sink: Sink, *, address: str, start: Position | None = None) -> Stream:
+        """Register a new stream of a guest; its caller sends PB_CONNECT with its id.
+
+        With a `start`, a position that the log knows, the stream has a cursor.
+        """
+        stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget, start=start)
         stream.on_close = self._forget
         self._streams[stream.id] = stream
+        self._addresses[address] += 1
         return stream
 
     def subscribe(self, client_id: str, texts: Sequence[str], *, auth: Record | None, address: str) -> None:
@@ -122,7 +152,14 @@ class Hub:
         self._leave_groups(stream)
         self._set_account(stream, auth)
         stream.subscriptions = {text: topics.parse(text) for text in texts if text}
-        self._join_groups(stream)
+        if stream.resume_from is not None:
+            stream.catches_up = True
+            replay = asyncio.get_running_loop().create_task(self._replay(stream, stream.resume_from))
+            stream.resume_from = None
+            self._replays.add(replay)
+            replay.add_done_callback(self._replays.discard)
+        elif not stream.catches_up:
+            self._join_groups(stream)
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -153,13 +190,18 @@ class Hub:
     def close(self) -> None:
         """End every stream; new ones should be refused by then."""
         self._is_stopping = True
+        for replay in self._replays:
+            replay.cancel()
         for stream in tuple(self._streams.values()):
             stream.close("stop")
 
     def _forget(self, stream: Stream) -> None:
         self._leave_groups(stream)
         self._accounts.release(stream)
-        self._streams.pop(stream.id, None)
+        if self._streams.pop(stream.id, None) is not None:
+            self._addresses[stream.address] -= 1
+            if not self._addresses[stream.address]:
+                del self._addresses[stream.address]
         self._waiting.pop(stream, None)
         if stream.closed:
             self.closed[stream.closed] = self.closed.get(stream.closed, 0) + 1
@@ -206,7 +248,8 @@ class Hub:
         for stream in self._accounts.streams(account):
             self._leave_groups(stream)
             self._accounts.release(stream)
-            self._join_groups(stream)
+            if not stream.catches_up:
+                self._join_groups(stream)
 
     # -- changes ---------------------------------------------------------------
 
@@ -229,7 +272,10 @@ class Hub:
             if isinstance(event, CollectionChange):
                 self._collection_changed(event)
             else:
-                await self._dispatch(event)
+                async with self._turn:
+                    await self._dispatch(event)
+                    self._delivered = event.position or self._delivered
+                    self._moved.set()
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + _SLICE_S
@@ -240,7 +286,7 @@ class Hub:
         addressees = list(self._addressees(change))
         if addressees:
             try:
-                self._deliver(await self._judge(change, addressees))
+                self._deliver(change, await self._judge(change, addressees))
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": change.record.collection.name})
@@ -250,14 +296,15 @@ class Hub:
         if change.action == "delete":
             self._account_changed(change)
 
-    def _addressees(self, change: Change) -> Iterable[Addressee]:
+    def _addressees(self, change: Change, index: Index | None = None) -> Iterable[Addressee]:
         """Look up the groups that a change concerns; streams that did not ask cost nothing."""
+        groups = self._topics if index is None else index
         collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
         for topic in topics.record_topics(collection, change.record.id):
-            for group in self._topics.get(topic, {}).values():
+            for group in groups.get(topic, {}).values():
                 yield Addressee(group, collection.view_rule)
         for topic in topics.wildcard_topics(collection):
-            for group in self._topics.get(topic, {}).values():
+            for group in groups.get(topic, {}).values():
                 yield Addressee(group, collection.list_rule)
 
     async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
@@ -277,15 +324,20 @@ class Hub:
         judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
         return list(judgement.deliveries(addressees))
 
-    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
+    def _deliver(self, change: Change, deliveries: Iterable[Delivery]) -> None:
         dirty = self._dirty
         for delivery in deliveries:
-            body = delivery.body
+            body, with_cursor = delivery.body, b""
             # Looked up now: judging may have run in a thread while streams left or lost their account.
             for stream in delivery.group.receivers(delivery.kind, delivery.accounts):
                 if not stream.queue:
                     dirty.append(stream)
-                stream.push(body)
+                if not stream.has_cursor:
+                    stream.push(body)
+                    continue
+                if not with_cursor and change.position is not None:
+                    with_cursor = frames.at(change.position, body)
+                stream.push(with_cursor)
 
     async def _flush(self) -> None:
         """Write what was pushed, one piece for each stream, in slices so that requests get their turn."""
@@ -320,9 +372,83 @@ class Hub:
             steps = 50
             for step in range(steps):
                 for stream in streams[step::steps]:
-                    stream.beat()
+                    stream.beat(self._delivered)
                 await asyncio.sleep(self._heartbeat_s / steps)
             await asyncio.sleep(max(0.0, started + self._heartbeat_s - time.monotonic()))
+
+    # -- catching up -----------------------------------------------------------
+
+    async def _replay(self, stream: Stream, position: Position) -> None:
+        """Deliver what came behind a position, then let the stream join the live ones.
+
+        It joins between two changes, when it has everything up to the last delivered one:
+        so nothing is lost and nothing comes twice.
+        """
+        try:
+            while not stream.closed:
+                async with self._turn:
+                    end = self._delivered
+                    if position.number == end.number:
+                        stream.catches_up = False
+                        self._join_groups(stream)
+                        return
+                if position.number > end.number:
+                    # Committed, but still on its way to the others.
+                    self._moved.clear()
+                    await self._moved.wait()
+                    continue
+                last = await self._replay_some(stream, position, end)
+                if last is None:
+                    # Dropped from the log since the stream began: it must not go on as if it had them.
+                    stream.close("failed")
+                    return
+                position = last
+        except Exception:  # noqa: BLE001 - whatever fails here, the stream must not go on
+            _log.exception("a stream could not be caught up")
+            stream.close("failed")
+
+    async def _replay_some(self, stream: Stream, position: Position, end: Position) -> Position | None:
+        """Deliver some of the changes between two positions; return how far, None where they are not at hand."""
+        account, subscriptions = stream.account, stream.subscriptions
+        judged = await asyncio.to_thread(self._judge_logged, stream, position, end)
+        if judged is None:
+            return None
+        for change, bodies in judged:
+            if stream.account is not account or stream.subscriptions is not subscriptions:
+                break
+            position = change.position or position
+            for body in bodies:
+                stream.push(frames.at(position, body))
+            if stream.queued_bytes > stream.budget.max_bytes // 4:
+                await self._drain(stream)
+        await self._drain(stream)
+        return position
+
+    async def _drain(self, stream: Stream) -> None:
+        """Wait until the peer has taken what is queued; one that does not read is closed."""
+        gives_up_at = time.monotonic() + _DRAIN_S
+        while not stream.flush() and not stream.closed:
+            await asyncio.sleep(_RETRY_S)
+            if time.monotonic() > gives_up_at:
+                stream.close("slow")
+
+    def _judge_logged(
+        self, stream: Stream, position: Position, end: Position
+    ) -> list[tuple[Change, list[bytes]]] | None:
+        index: Index = {}
+        for text, subscription in stream.subscriptions.items():
+            group = Group(subscription)
+            group.add(stream)
+            index.setdefault(subscription.topic, {})[text] = group
+        with self._storage.read() as reader:
+            changes = self.log.between(reader, position, end, _REPLAY_CHANGES)
+            if changes is None:
+                return None
+            return [
+                (change, [delivery.body for delivery in self._judge_by(reader, change, addressees)])
+                for change in changes
+                for addressees in [list(self._addressees(change, index))]
+            ]
 
     # -- accounts --------------------------------------------------------------
 

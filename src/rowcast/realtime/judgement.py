@@ -12,6 +12,7 @@ come and go. Rule 2: a verdict is never kept beyond the change that it was asked
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rowcast import encoding
@@ -47,6 +48,7 @@ class Judgement:
         # By text, use, kind and options where they are read: account (None for all of the kind) -> verdict.
         self._verdicts: dict[tuple[object, ...], dict[Account | None, bool]] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
+        self._earlier: Judgement | None = None
 
     def deliveries(self, addressees: Iterable[Addressee]) -> Iterator[Delivery]:
         """Judge the change for each addressee and encode it for those who may see it."""
@@ -56,12 +58,41 @@ class Judgement:
                 one = next(iter(tuple(members)), None)
                 if one is None:
                     continue
-                some = self._narrow(group, kind, one, None, addressee.rule)
-                text = group.subscription.query.get("filter")
-                if text and some is not _NOBODY:
-                    some = self._matching(group, kind, one, some, text)
+                some = self._seeing(addressee, kind, one)
                 if some is None or some:
                     yield from self._encoded(group, kind, one, some)
+                if self._change.previous is not None and group.subscription.wants_leave and some is not None:
+                    yield from self._left(addressee, kind, one, some)
+
+    def _seeing(self, addressee: Addressee, kind: str, one: Account) -> Some:
+        """Return who of a kind may see the record, by the rule and by the filter of the client."""
+        group = addressee.group
+        some = self._narrow(group, kind, one, None, addressee.rule)
+        text = group.subscription.query.get("filter")
+        if text and some is not _NOBODY:
+            some = self._matching(group, kind, one, some, text)
+        return some
+
+    def _left(self, addressee: Addressee, kind: str, one: Account, seeing: Sequence[Account]) -> Iterator[Delivery]:
+        """Tell those who saw the record before the update and do not see it any more."""
+        group = addressee.group
+        before = self._before()._seeing(addressee, kind, one)
+        everyone = tuple(group.members.get(kind, ())) if before is None else before
+        left = [account for account in everyone if account not in set(seeing)]
+        if left:
+            data = b'{"record":' + encoding.encode(self._identity()) + b',"action":"leave"}'
+            yield Delivery(group, kind, left, frames.body(group.subscription.event_name, data))
+
+    def _before(self) -> Judgement:
+        """Return the judgement on the record as it was before the update."""
+        if self._earlier is None:
+            earlier = replace(self._change, record=self._change.previous or self._record, previous=None)
+            self._earlier = Judgement(earlier, self._reader, self._rules, self._output, self._accounts)
+        return self._earlier
+
+    def _identity(self) -> dict[str, str]:
+        collection = self._record.collection
+        return {"collectionId": collection.id, "collectionName": collection.name, "id": self._record.id}
 
     def _narrow(self, group: Group, kind: str, one: Account, some: Some, rule: str | None) -> Some:
         """Return who of `some` a rule lets see the record."""

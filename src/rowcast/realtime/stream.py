@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 from rowcast.realtime import frames
 from rowcast.realtime.accounts import Account
 from rowcast.realtime.topics import Subscription
+from rowcast.schema.record import Position
 
 CloseReason = Literal["gone", "slow", "stop", "failed"]
 """Why a stream ended: the peer left, it read too slowly, the server stops, a change could not be judged."""
@@ -54,17 +55,37 @@ class Budget:
     max_frames: int = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many streams there may be, in all and from one address."""
+
+    total: int = 100_000
+    per_address: int = 20_000
+
+
 class Stream:
-    """A connected client. Attributes are changed by the hub only."""
+    """A connected client. Attributes are changed by the hub only.
+
+    A stream with a cursor has a `start`: it gets everything behind that position.
+    `resume_from` is that position until its first topics are known, and `catches_up`
+    is True from then until it has reached the present.
+    """
 
     __slots__ = (
-        "account", "address", "budget", "closed", "id", "id_line", "on_close", "opened_at",
-        "queue", "queued_bytes", "sent_frames", "sink", "subscriptions",
+        "account", "address", "budget", "catches_up", "closed", "id", "id_line", "on_close", "opened_at",
+        "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start", "subscriptions",
     )  # fmt: skip
 
-    def __init__(self, sink: Sink, *, address: str, account: Account, budget: Budget) -> None:
-        self.id = new_client_id()
-        self.id_line = frames.id_line(self.id)
+    def __init__(
+        self, sink: Sink, *, address: str, account: Account, budget: Budget, start: Position | None = None
+    ) -> None:
+        # In cursor mode the id carries the position, so that a browser that reconnects before any event resumes too.
+        self.id = new_client_id() if start is None else f"{new_client_id()}_{start}"
+        # Frames of a stream with a cursor have ids of their own, equal for all streams.
+        self.id_line = frames.id_line(self.id) if start is None else b""
+        self.start = start
+        self.resume_from = start
+        self.catches_up = False
         self.address = address
         self.account = account
         self.budget = budget
@@ -77,8 +98,13 @@ class Stream:
         self.closed: CloseReason | None = None
         self.on_close: Callable[[Stream], None] | None = None
 
+    @property
+    def has_cursor(self) -> bool:
+        """Whether its frames carry positions."""
+        return self.start is not None
+
     def push(self, body: bytes) -> None:
-        """Queue one frame (without its id line); closes the stream when its budget is spent."""
+        """Queue one frame (without its id line, unless it has a cursor); closes the stream when its budget is spent."""
         if self.closed:
             return
         self.queue.append(body)
@@ -99,10 +125,18 @@ class Stream:
         self.queued_bytes = 0
         return True
 
-    def beat(self) -> None:
-        """Send a heartbeat if nothing waits: what waits will wake the peer as well."""
-        if not self.queue and not self.closed:
+    def beat(self, position: Position) -> None:
+        """Send a heartbeat if nothing waits: what waits will wake the peer as well.
+
+        `position` is that of the last change that was delivered to all streams; one with
+        a cursor that is not catching up is told it.
+        """
+        if self.queue or self.closed:
+            return
+        if self.start is None or self.resume_from is not None or self.catches_up:
             self.sink.write(frames.HEARTBEAT)
+        else:
+            self.sink.write(frames.heartbeat_at(position))
 
     def close(self, reason: CloseReason) -> None:
         """End the stream once; what is queued is dropped unless the server stops."""

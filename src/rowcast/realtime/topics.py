@@ -41,6 +41,11 @@ class Subscription:
         return self.topic.partition("/")[0]
 
     @property
+    def wants_leave(self) -> bool:
+        """Whether the stream is to hear of records that it no longer sees after an update."""
+        return self.query.get("leave", "") in {"true", "1"}
+
+    @property
     def event_name(self) -> bytes:
         """The text as it stands behind `event:`."""
         return self.text.translate(_LINE_BREAKS).encode("utf-8", "replace")

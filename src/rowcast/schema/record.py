@@ -120,16 +120,33 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the order of all committed changes: that behind change number `number`.
+
+    `tag` is random for each process that writes, so that a number of another data
+    directory, or from before a restored backup, is not taken for one of this.
+    """
+
+    number: int
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A record that was created, updated or deleted by a committed transaction.
 
     `record` is the row after the change (for a delete: the last one). `previous`
-    is the row before an update. `before` is, for a delete, a reader on the state
-    before the transaction, present only where somebody asked for it (see
-    `sql.Snapshot`), shared by the deletes of one commit; its reader closes it.
+    is the row before an update, `position` its place in the order of changes.
+    `before` is, for a delete, a reader on the state before the transaction,
+    present only where somebody asked for it (see `sql.Snapshot`), shared by the
+    deletes of one commit; its reader closes it.
     """
 
     action: Action
     record: Record
     previous: Record | None = None
+    position: Position | None = None
     before: Snapshot | None = None

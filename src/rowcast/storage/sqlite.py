@@ -16,7 +16,7 @@ from rowcast.storage import StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_errors import translate
 from rowcast.storage.sqlite_readers import Budget, Read, Readers
-from rowcast.storage.sqlite_writer import Publish, SQLiteTransaction, Writer
+from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
 
 
 class SQLiteStorage:
@@ -54,6 +54,15 @@ class SQLiteStorage:
     @publish.setter
     def publish(self, publish: Publish | None) -> None:
         self._writer.publish = publish
+
+    @property
+    def before_commit(self) -> BeforeCommit | None:
+        """What runs inside each transaction that changed records, just before its COMMIT."""
+        return self._writer.before_commit
+
+    @before_commit.setter
+    def before_commit(self, call: BeforeCommit | None) -> None:
+        self._writer.before_commit = call
 
     def read(self) -> Read:
         """Open a reader on one consistent state, for a `with` block.

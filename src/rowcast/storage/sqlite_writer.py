@@ -27,6 +27,8 @@ from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot
 logger = logging.getLogger("rowcast.storage")
 
 Publish = Callable[[list[Change]], None]
+BeforeCommit = Callable[["SQLiteTransaction"], None]
+"""Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
 
 TURN_TIMEOUT_S = 30.0
 """How long a thread waits for its turn to write, as the reference's query timeout."""
@@ -42,6 +44,7 @@ class Writer:
         self.readers = readers
         self.turns = Turns()
         self.publish: Publish | None = None
+        self.before_commit: BeforeCommit | None = None
         self.transaction: SQLiteTransaction | None = None
         self.is_closed = False
         self.timeout_ms = BUSY_TIMEOUT_MS
@@ -213,6 +216,8 @@ class _Write(SQLiteTransaction):
 
     def _commit(self) -> None:
         try:
+            if self.changes and self.writer.before_commit is not None:
+                self.writer.before_commit(self)
             self._cursor.execute("COMMIT")
         except (apsw.Error, RowcastError) as error:
             self._roll_back()

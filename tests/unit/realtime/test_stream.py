@@ -6,6 +6,7 @@ import pytest
 
 from rowcast.realtime.accounts import Account
 from rowcast.realtime.stream import Budget, Stream, new_client_id
+from rowcast.schema.record import Position
 
 
 class ListSink:
@@ -79,10 +80,10 @@ def test_a_slow_stream_is_closed_not_skipped(sink: ListSink, budget: Budget) -> 
 
 def test_a_heartbeat_is_sent_only_when_nothing_waits(sink: ListSink) -> None:
     stream = open_stream(sink)
-    stream.beat()
+    stream.beat(Position(7, "abcdefghij"))
     assert sink.pieces == [b":\n\n"]
     stream.push(b"event:a\n\n")
-    stream.beat()
+    stream.beat(Position(7, "abcdefghij"))
     assert sink.pieces == [b":\n\n"]
 
 

@@ -1,0 +1,244 @@
+"""The log of changes: positions in commit order, and what came behind a position.
+
+Every committed change gets a position. As long as nobody opened a stream with a
+cursor the latest changes are only kept in memory; from then on each change is also
+a row of `_rowcast_changes`, written in its own transaction, so that positions stay
+valid over restarts. Nothing is added to a data directory that no cursor is used on.
+
+Rule 1: `record` and `publish` run under the storage's write lock, which gives the
+order. Rule 2: a position that can't be verified (too old, of another directory, of
+a state that a backup replaced) has no changes behind it: `knows` says so before
+anything is replayed. Passwords and token keys are never logged.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.fields import PasswordField
+from rowcast.schema.record import Action, Change, Position, Record
+from rowcast.schema.rows import from_row, new_record, to_row
+from rowcast.sql import SQLValue
+from rowcast.storage import Reader, Storage, Transaction
+
+_TABLE = "_rowcast_changes"
+_CREATE = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
+    number INTEGER PRIMARY KEY, tag TEXT NOT NULL, at INTEGER NOT NULL, action TEXT NOT NULL,
+    collection TEXT NOT NULL, record TEXT NOT NULL, row TEXT NOT NULL, previous TEXT NOT NULL)"""
+_INSERT = f"INSERT INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_START = "start"
+"""The action of the row that marks where the log begins; it is no change."""
+
+_ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
+
+_TRIM_EVERY = 256
+_TRIM_ROWS = 4 * _TRIM_EVERY
+_IN_MEMORY = 1_000
+
+_POSITION = re.compile(r"(?:[A-Za-z0-9]{40}_)?([0-9]{1,18})-([0-9a-z]{10})", re.ASCII)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, bool | int | float | str | None]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of the log is kept: at most `max_changes`, none older than `max_age_s` seconds."""
+
+    max_changes: int = 100_000
+    max_age_s: float = 86_400.0
+
+
+def parse_position(text: str) -> Position | None:
+    """Read a position, or a client id that carries one; None for anything else."""
+    found = _POSITION.fullmatch(text)
+    return Position(int(found[1]), found[2]) if found else None
+
+
+class ChangeLog:
+    """The order of the changes of one database, and the latest of them."""
+
+    def __init__(self, storage: Storage, catalog: CatalogRef, retention: Retention) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._retention = retention
+        self._tag = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(10))
+        self._recent: deque[Change] = deque(maxlen=_IN_MEMORY)
+        self._since_trim = 0
+        with storage.read() as reader:
+            self._is_stored = reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [_TABLE]) is not None
+            last = (
+                reader.row(f"SELECT number, tag FROM {_TABLE} ORDER BY number DESC LIMIT 1")
+                if self._is_stored
+                else None
+            )
+        self._end = Position(int(last[0] or 0), str(last[1])) if last is not None else Position(0, self._tag)
+        # What `_recent` starts behind: nothing older can be answered from memory.
+        self._memory_start = self._end
+
+    @property
+    def end(self) -> Position:
+        """The position of the last committed change."""
+        return self._end
+
+    def record(self, tx: Transaction) -> None:
+        """Give the changes of a transaction that is about to commit their positions, and log them in it."""
+        number = self._end.number
+        changes = tx.changes
+        for index, change in enumerate(changes):
+            number += 1
+            changes[index] = replace(change, position=Position(number, self._tag))
+        if self._is_stored:
+            at = int(time.time() * 1000)
+            tx.run_many(_INSERT, [_row(change, at) for change in changes])
+            self._trim(tx, len(changes), at)
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Take over the changes of a transaction that has committed."""
+        if len(self._recent) + len(changes) > _IN_MEMORY:
+            gone = len(self._recent) + len(changes) - _IN_MEMORY
+            dropped = [*self._recent, *changes][gone - 1]
+            self._memory_start = dropped.position or self._memory_start
+        self._recent.extend(replace(change, before=None) for change in changes)
+        self._end = changes[-1].position or self._end
+
+    def start(self, asked: Position | None) -> tuple[Position, bool]:
+        """Return where a stream with a cursor starts: at the position it asks for, if all behind it is at hand.
+
+        Else it starts now; the flag tells which.
+        """
+        self.store()
+        if asked is not None:
+            with self._storage.read() as reader:
+                if self.knows(reader, asked):
+                    return asked, True
+        return self._end, False
+
+    def store(self) -> None:
+        """Keep the log in the database from now on. Called when the first stream asks for a cursor."""
+        if self._is_stored:
+            return
+        with self._storage.write() as tx:
+            if self._is_stored:
+                return
+            tx.run(_CREATE)
+            end = self._end
+            tx.run(_INSERT, [end.number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
+            tx.on_commit(self._mark_stored)
+
+    def _mark_stored(self) -> None:
+        self._is_stored = True
+
+    def knows(self, reader: Reader, position: Position) -> bool:
+        """Whether all changes behind a position are at hand."""
+        if position == self._end or self._in_memory(position) is not None:
+            return True
+        if not self._is_stored:
+            return False
+        tag = reader.value(f"SELECT tag FROM {_TABLE} WHERE number = ?", [position.number])
+        return tag == position.tag
+
+    def between(self, reader: Reader, start: Position, end: Position, limit: int) -> list[Change] | None:
+        """Return the first changes behind `start` up to `end`, at most `limit`; None where they are gone."""
+        if start.number >= end.number:
+            return []
+        recent = self._in_memory(start)
+        if recent is not None:
+            return [change for change in recent if change.position and change.position.number <= end.number][:limit]
+        if not self._is_stored or not self.knows(reader, start):
+            return None
+        rows = reader.rows(
+            f"SELECT number, tag, action, collection, row, previous FROM {_TABLE}"
+            " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+            [start.number, end.number, limit],
+        )
+        return [self._change(*row) for row in rows]
+
+    def _in_memory(self, position: Position) -> list[Change] | None:
+        """Return the changes behind a position if memory has all of them."""
+        recent = list(self._recent)
+        if position == self._memory_start:
+            # Looked at again: a thread may have dropped the oldest in between.
+            return recent if position == self._memory_start else None
+        for index, change in enumerate(recent):
+            if change.position == position:
+                return recent[index + 1 :]
+        return None
+
+    def _trim(self, tx: Transaction, added: int, at: int) -> None:
+        """Drop what is beyond the retention, a bounded part of it now and then."""
+        self._since_trim += added
+        if self._since_trim < _TRIM_EVERY:
+            return
+        self._since_trim = 0
+        kept, end = self._retention, self._end.number
+        first = tx.value(f"SELECT min(number) FROM {_TABLE}")
+        tx.run(
+            f"DELETE FROM {_TABLE} WHERE number < ? AND (number <= ? OR at < ?)",
+            [
+                min(end, int(first or 0) + max(_TRIM_ROWS, 4 * added)),
+                end - kept.max_changes,
+                at - int(kept.max_age_s * 1000),
+            ],
+        )
+
+    def _change(
+        self,
+        number: SQLValue,
+        tag: SQLValue,
+        action: SQLValue,
+        collection_id: SQLValue,
+        row: SQLValue,
+        previous: SQLValue,
+    ) -> Change:
+        """Return a logged change, with its record in the form that its collection has now."""
+        position = Position(int(number or 0), str(tag))
+        collection = self._catalog.current.find(str(collection_id))
+        if collection is None:
+            # Nobody can listen to a collection that is gone.
+            return Change("delete", new_record(Collection(id=str(collection_id))), position=position)
+        values = _decode(str(row))
+        before = _decode(str(previous))
+        record = _record(collection, values)
+        earlier = _record(collection, {**values, **before}) if action == "update" else None
+        return Change(_ACTIONS[str(action)], record, earlier, position)
+
+
+def _row(change: Change, at: int) -> tuple[SQLValue, ...]:
+    """Return the row of a change; values stand under the ids of their fields, which a rename keeps."""
+    position, record = change.position, change.record
+    values = _logged(record)
+    before = _logged(change.previous) if change.previous is not None else {}
+    before = {key: value for key, value in before.items() if values.get(key) != value}
+    return (
+        position.number if position else 0,
+        position.tag if position else "",
+        at,
+        change.action,
+        record.collection.id,
+        record.id,
+        _encode(values).decode(),
+        _encode(before).decode(),
+    )
+
+
+def _logged(record: Record) -> dict[str, SQLValue]:
+    row = to_row(record)
+    return {
+        field.id: row[field.name]
+        for field in record.collection.fields
+        if not isinstance(field, PasswordField) and not (record.collection.is_auth and field.name == "tokenKey")
+    }
+
+
+def _record(collection: Collection, values: dict[str, bool | int | float | str | None]) -> Record:
+    return from_row(collection, [values.get(field.id) for field in collection.fields])

@@ -128,6 +128,8 @@ def _test(test: Test, has_affinity: bool) -> Predicate:
             equal = found
             found = lambda row, request: not equal(row, request)  # noqa: E731 -- as short as its meaning
     elif test.sign in {"~", "!~"}:
+        if isinstance(test.right, Distance):
+            raise _NeedsSQLError
         found = _like(left, right, wanted=test.sign == "~")
     else:
         found = _ordered(test.sign, left, right)
@@ -319,9 +321,6 @@ def _changed(operand: Changed, has_affinity: bool) -> _Side:
 def _distance(operand: Distance, has_affinity: bool) -> _Side:
     sides = [_side(argument, has_affinity) for argument in operand.arguments]
     reads = [side.read for side in sides]
-    if any(side.pattern for side in sides):
-        # What `~` would make of the parameters is left to SQL.
-        return _Side(lambda row, request: _haversine(reads, row, request), _always(State.FULL), knows_null=True)
     return _Side(lambda row, request: _haversine(reads, row, request), _always(State.UNKNOWN), knows_null=True)
 
 

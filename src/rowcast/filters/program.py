@@ -286,7 +286,8 @@ def row_image(scope: Scope, row: Mapping[str, SQLValue]) -> tuple[str, list[SQLV
     """Return `(SELECT ? AS "id", ...) AS "posts"` for a FROM, with its parameters.
 
     `row` is in DB column form; fields that it lacks are NULL. Columns have the type affinity that the
-    stored table has, unless `scope.is_new`, as in the reference. There is no `_rowid_`.
+    stored table has, unless `scope.is_new`, as in the reference; those of JSON have none,
+    which shows only where they are compared with a text column. There is no `_rowid_`.
     """
     columns, params = [], []
     for field in scope.collection.fields:

@@ -14,9 +14,11 @@ import msgspec
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
 from rowcast.api.auth import AuthApi
+from rowcast.api.auth_mails import AuthMailsApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
+from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher
@@ -32,6 +34,7 @@ from rowcast.auth import Accounts
 from rowcast.blobs import LocalBlobs
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
+from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
@@ -40,6 +43,7 @@ from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Budget, Limits
 from rowcast.records import Records
 from rowcast.records.batch import Batch
+from rowcast.records.files import Files
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -148,8 +152,8 @@ class _Running:
             bus.publish(changes)
 
         storage.publish = publish
-        blobs = LocalBlobs(directory.files)
-        rules = Rules(self.catalog)
+        self.blobs = blobs = LocalBlobs(directory.files)
+        self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
         self.hub = Hub(
             catalog=self.catalog,
@@ -195,13 +199,17 @@ class _Running:
     def _pipeline(self, config: Config) -> Pipeline:
         limits = RateLimits(self.settings)
         public = PublicFiles(config.public_dir, index_fallback=config.index_fallback)
-        batch = Batch(self.directory.data, self.catalog, self.records)
+        storage = self.directory.data
+        batch = Batch(storage, self.catalog, self.records)
+        files = Files(storage, self.catalog, self.rules, self.blobs)
         routes = table(
             health=Health(self.settings),
             collections=CollectionsApi(self.work, self.collections),
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
+            auth_mails=AuthMailsApi(self.work, self.accounts),
+            files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self._authenticate),
         )
         return Pipeline(
@@ -215,11 +223,14 @@ class _Running:
         )
 
     async def _authenticate(self, token: str) -> Record | None:
-        return await self.work.quick(lambda: self._account(token))
+        return await self.work.quick(lambda: self._account(token, "auth"))
 
-    def _account(self, token: str) -> Record | None:
+    async def _file_account(self, token: str) -> Record | None:
+        return await self.work.quick(lambda: self._account(token, "file"))
+
+    def _account(self, token: str, kind: TokenKind) -> Record | None:
         with self.directory.data.read() as reader:
-            return self.accounts.authenticate(reader, token)
+            return self.accounts.tokens.find(reader, token, kind)
 
     async def stop(self) -> None:
         """Close everything, in the opposite order."""

@@ -1,139 +1,104 @@
-"""Sending files: conditional requests, one range, and compression of texts.
-
-Copies what Go's http.ServeContent does, but for several ranges at once, which get
-the whole file. Files are read in threads, piece by piece.
-"""
+"""`/api/files`: stored files of records, and the tokens that open protected ones."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import re
-from datetime import UTC, datetime
-from email.utils import formatdate, parsedate_to_datetime
-from typing import BinaryIO
+from pathlib import PurePosixPath
 
-from rowcast.api.request import Request, Send
-from rowcast.api.responses import Headers
+from rowcast import encoding
+from rowcast.api import wire
+from rowcast.api.request import Authenticate, Request
+from rowcast.api.responses import Answer, Headers, header_text, picked
+from rowcast.api.sending import FileAnswer
+from rowcast.api.work import Work
+from rowcast.auth import Accounts
+from rowcast.blobs import BlobNotFoundError, Blobs
+from rowcast.config import SettingsRef
+from rowcast.errors import NotFoundError, UnauthorizedError
+from rowcast.records.files import Files, StoredFile
+from rowcast.schema.networks import is_listed
+from rowcast.schema.record import Record
 
-_CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII)
-_COMPRESSED_FROM, _COMPRESSED_TO = 1024, 8 << 20
-_COMPRESSIBLE = re.compile(r"text/|application/(?:json|javascript|xml|wasm|manifest\+json)|image/svg")
+_INLINE = frozenset(
+    {
+        "image/png", "image/jpg", "image/jpeg", "image/gif", "image/webp", "image/x-icon", "image/bmp",
+        "video/webm", "video/mp4", "video/3gpp", "video/quicktime", "video/x-ms-wmv",
+        "audio/basic", "audio/aiff", "audio/mpeg", "audio/midi", "audio/mp3", "audio/wave",
+        "audio/wav", "audio/x-wav", "audio/x-mpeg", "audio/x-m4a", "audio/aac",
+        "application/pdf", "application/x-pdf",
+    }
+)  # fmt: skip
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_BY_ENDING = {
+    ".svg": "image/svg+xml",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".xlsx": _OFFICE + "spreadsheetml.sheet",
+    ".docx": _OFFICE + "wordprocessingml.document",
+    ".pptx": _OFFICE + "presentationml.presentation",
+}
+"""Types that can't be told by the content."""
+
+_SHIELD: Headers = [
+    (b"content-security-policy", b"default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox"),
+    (b"cache-control", b"max-age=2592000, stale-while-revalidate=86400"),
+]
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
-class FileAnswer:
-    """A file, or the part of it that was asked for; it is closed when the answer is sent.
-
-    `modified` in seconds since 1970. `headers` come besides those of the edge, of
-    which X-Frame-Options is left out where `may_be_framed`.
-    """
+class FilesApi:
+    """Answers requests for files (apis/file.go; tools/filesystem/filesystem.go, Serve)."""
 
     def __init__(
         self,
-        file: BinaryIO,
-        *,
-        size: int,
-        modified: float,
-        headers: Headers,
-        may_be_framed: bool = False,
-        may_be_compressed: bool = False,
+        work: Work,
+        files: Files,
+        blobs: Blobs,
+        accounts: Accounts,
+        file_account: Authenticate,
+        settings: SettingsRef,
     ) -> None:
-        self.status = 200
-        self._file = file
-        self._size = size
-        self._modified = int(modified)
-        self._headers = headers
-        self._may_be_framed = may_be_framed
-        self._may_be_compressed = may_be_compressed
+        self._work = work
+        self._files = files
+        self._blobs = blobs
+        self._accounts = accounts
+        self._file_account = file_account
+        self._settings = settings
 
-    async def send(self, request: Request, send: Send, headers: Headers) -> None:
-        """Send head and content."""
+    async def token(self, request: Request) -> Answer:
+        """Return a token for the protected files that the account may see."""
+        if request.auth is None:
+            raise UnauthorizedError("The request requires valid record authorization token.")
+        return picked(request, encoding.encode({"token": self._accounts.tokens.mint(request.auth, "file")}))
+
+    async def download(self, request: Request) -> Answer:
+        """Send a file."""
+        info = request.info((await wire.read(request)).values(), "protectedFile")
+        info.auth = await self._account(request)
+        _, record_id, name = request.values
+        thumb = request.query.get("thumb", "")
+        found = await self._work.quick(lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb))
+        is_download = request.query.get("download", "") in _TRUE
+        return await asyncio.to_thread(self._open, found, is_download=is_download)
+
+    async def _account(self, request: Request) -> Record | None:
+        """Return the account of the file token; a superuser only from the addresses that superusers may have."""
+        token, addresses = request.query.get("token", ""), self._settings.current.superuser_ips
+        account = await self._file_account(token) if token else None
+        is_superuser = account is not None and account.collection.name == "_superusers"
+        return None if is_superuser and addresses and not is_listed(addresses, request.address) else account
+
+    def _open(self, found: StoredFile, *, is_download: bool) -> FileAnswer:
         try:
-            out = [pair for pair in headers if not (self._may_be_framed and pair[0] == b"x-frame-options")]
-            out += [*self._headers, (b"last-modified", formatdate(self._modified, usegmt=True).encode())]
-            if self._is_unchanged(request):
-                self.status = 304
-                await _send(send, 304, [pair for pair in out if pair[0] != b"content-type"], b"")
-            elif self._is_compressed(request, out):
-                body = await asyncio.to_thread(self._compressed)
-                out += [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
-                await _send(send, 200, out, b"" if request.method == "HEAD" else body)
-            else:
-                await self._send_part(request, send, out)
-        finally:
-            self._file.close()
-
-    async def _send_part(self, request: Request, send: Send, out: Headers) -> None:
-        start, end = self._part(request)
-        out += [(b"accept-ranges", b"bytes"), (b"content-length", b"%d" % (end - start))]
-        if self.status == 206:
-            out.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, self._size)))
-        elif self.status == 416:
-            out.append((b"content-range", b"bytes */%d" % self._size))
-        await send({"type": "http.response.start", "status": self.status, "headers": out})
-        left = 0 if request.method == "HEAD" else end - start
-        if left:
-            await asyncio.to_thread(self._file.seek, start)
-        while left:
-            chunk = await asyncio.to_thread(self._file.read, min(left, _CHUNK))
-            if not chunk:
-                raise OSError("the file became shorter while it was sent")
-            left -= len(chunk)
-            await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
-        if request.method == "HEAD" or start == end:
-            await send({"type": "http.response.body", "body": b""})
-
-    def _part(self, request: Request) -> tuple[int, int]:
-        """Return where the wanted part starts and ends, and set the status."""
-        found = _RANGE.fullmatch(request.header(b"range"))
-        if found is None or not self._is_same(request.header(b"if-range")):
-            return 0, self._size
-        first, last = found.groups()
-        if first:
-            start, end = int(first), min(int(last) + 1 if last else self._size, self._size)
-        elif last:
-            start, end = max(self._size - int(last), 0), self._size
-        else:
-            return 0, self._size
-        if start >= end:
-            self.status = 416
-            return 0, 0
-        self.status = 206
-        return start, end
-
-    def _is_same(self, date: str) -> bool:
-        """Whether there is no date, or it is that of the file (If-Range)."""
-        return not date or _timestamp(date) == self._modified
-
-    def _is_unchanged(self, request: Request) -> bool:
-        since = _timestamp(request.header(b"if-modified-since"))
-        return since is not None and self._modified <= since and b"if-none-match" not in request.headers
-
-    def _is_compressed(self, request: Request, out: Headers) -> bool:
-        """Whether the answer is compressed; tells caches that it depends on the request."""
-        content_type = next((value for name, value in out if name == b"content-type"), b"").decode("latin-1")
-        if not self._may_be_compressed or not _COMPRESSIBLE.match(content_type):
-            return False
-        out.append((b"vary", b"Accept-Encoding"))
-        is_wanted = "gzip" in request.header(b"accept-encoding") and b"range" not in request.headers
-        return is_wanted and _COMPRESSED_FROM <= self._size <= _COMPRESSED_TO
-
-    def _compressed(self) -> bytes:
-        return gzip.compress(self._file.read(), 6, mtime=0)
-
-
-async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _timestamp(date: str) -> int | None:
-    """Return an HTTP date in seconds since 1970, None where it is none."""
-    try:
-        moment = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+            info, file = self._blobs.info(found.key), self._blobs.open(found.key)
+        except BlobNotFoundError as error:
+            raise NotFoundError from error
+        kind = "inline" if info.content_type in _INLINE and not is_download else "attachment"
+        content_type = _BY_ENDING.get(PurePosixPath(found.key).suffix, info.content_type)
+        headers: Headers = [
+            (b"content-disposition", f"{kind}; filename=".encode() + header_text(found.name)),
+            (b"content-type", header_text(content_type)),
+            *_SHIELD,
+        ]
+        return FileAnswer(file, size=info.size, modified=info.modified, headers=headers, may_be_framed=True)

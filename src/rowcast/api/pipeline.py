@@ -124,7 +124,7 @@ class Pipeline:
     async def _move(self, request: Request, send: Send, path: str) -> None:
         """Redirect to the clean path, as Go's ServeMux does before any middleware runs."""
         query = request.scope["query_string"].decode("latin-1")
-        location = request.scope.get("root_path", "") + path + ("?" + query if query else "")
+        location = request.mounted(path) + ("?" + query if query else "")
         await responses.moved(request, location).send(request, send, [])
 
     def _note(self, request: Request, status: int, took_s: float, error: ApiError | None) -> None:

@@ -14,9 +14,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from rowcast.api.files import FileAnswer
-from rowcast.api.request import Request, unescape
+from rowcast.api.request import Request, escape, unescape
 from rowcast.api.responses import Answer, redirect
+from rowcast.api.sending import FileAnswer
 from rowcast.errors import NotFoundError
 
 _INDEX = "index.html"
@@ -36,9 +36,9 @@ class PublicFiles:
         path = unescape(request.raw_path)
         if request.method not in {"GET", "HEAD"} or path is None or path.startswith(("/api/", "/_/")):
             raise NotFoundError
-        return await asyncio.to_thread(self._answer, path)
+        return await asyncio.to_thread(self._answer, request, path)
 
-    def _answer(self, path: str) -> Answer:
+    def _answer(self, request: Request, path: str) -> Answer:
         names = [name for name in path.split("/") if name not in {"", "."}]
         is_safe = not any(name == ".." or "\\" in name or "\0" in name for name in names)
         found = self._root.joinpath(*names) if is_safe else None
@@ -47,12 +47,12 @@ class PublicFiles:
             return self._fallback()
         if stat.S_ISDIR(mode):
             if not path.endswith("/"):
-                return redirect(301, _one_slash(path + "/"))
+                return _moved(request, path + "/")
             return self._file(found / _INDEX) or self._fallback()
         if path.endswith("/"):
-            return redirect(301, _one_slash(path.rstrip("/")))
+            return _moved(request, path.rstrip("/"))
         if path.endswith("/" + _INDEX):
-            return redirect(301, _one_slash(path.removesuffix(_INDEX)))
+            return _moved(request, path.removesuffix(_INDEX))
         return self._file(found) or self._fallback()
 
     def _fallback(self) -> Answer:
@@ -97,6 +97,7 @@ def _content_type(name: str) -> str:
     return f"{kind}; charset=utf-8" if is_text and kind != "application/json" else kind
 
 
-def _one_slash(path: str) -> str:
-    """Return a path that no browser takes for another host (apis/base.go, safeRedirectPath)."""
-    return "/" + path.lstrip("/\\") if path[1:2] in {"/", "\\"} else path
+def _moved(request: Request, path: str) -> Answer:
+    """Return a redirect that no browser takes for one to another host (apis/base.go, safeRedirectPath)."""
+    one_slash = "/" + path.lstrip("/\\") if path[1:2] in {"/", "\\"} else path
+    return redirect(301, request.mounted(escape(one_slash)))

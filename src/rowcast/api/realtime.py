@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request, Send
-from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response
+from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response, failure
 from rowcast.api.stream import asked, serve_stream
 from rowcast.api.wire import Kind
-from rowcast.errors import BadRequestError, ErrorData, FieldError
+from rowcast.errors import ApiError, BadRequestError, ErrorData, FieldError
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
 from rowcast.schema.record import Record
@@ -22,9 +22,8 @@ _REQUIRED = FieldError("validation_required", "Cannot be blank.")
 class _StreamAnswer:
     """An answer that lasts as long as its stream."""
 
-    status = 200
-
     def __init__(self, hub: Hub) -> None:
+        self.status = 200
         self._hub = hub
 
     async def send(self, request: Request, send: Send, headers: Headers) -> None:
@@ -32,15 +31,20 @@ class _StreamAnswer:
         if request.method == "HEAD":
             await Response(200, b"", [(b"content-type", b"text/event-stream")]).send(request, send, headers)
             return
-        await serve_stream(
-            self._hub,
-            request.scope,
-            request.receive,
-            send,
-            asked=asked(request.query, request.header(b"last-event-id")),
-            address=request.address,
-            headers=headers,
-        )
+        try:
+            await serve_stream(
+                self._hub,
+                request.scope,
+                request.receive,
+                send,
+                asked=asked(request.query, request.header(b"last-event-id")),
+                address=request.address,
+                headers=headers,
+            )
+        except ApiError as error:
+            # Refused by the hub, before anything was sent.
+            self.status = error.status
+            await failure(error).send(request, send, headers)
 
 
 class Realtime:

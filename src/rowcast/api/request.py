@@ -116,6 +116,10 @@ class Request:
         client = self.scope.get("client")
         return (expanded(client[0]) if client else "") or "invalid IP"
 
+    def mounted(self, path: str) -> str:
+        """Return an encoded path below the mount point as clients spell it."""
+        return escape(self.scope.get("root_path", "")) + path
+
     def cleanup(self) -> None:
         """Remove what the request left in temporary places."""
         for call in self.cleanups:
@@ -128,11 +132,11 @@ def _paths(scope: Scope) -> tuple[str, str]:
     path: str = scope["path"]
     raw = scope.get("raw_path")
     root: str = scope.get("root_path", "")
-    raw_path = raw.partition(b"?")[0].decode("latin-1") if raw else quote(path, safe="/:@!$&'()*+,;=~")
+    raw_path = raw.partition(b"?")[0].decode("latin-1") if raw else escape(path)
     if root and path.startswith(root):
         path = path[len(root) :]
-        raw_root = quote(root, safe="/:@!$&'()*+,;=~")
-        raw_path = raw_path[len(raw_root) :] if raw_path.startswith(raw_root) else quote(path)
+        raw_root = escape(root)
+        raw_path = raw_path[len(raw_root) :] if raw_path.startswith(raw_root) else escape(path)
     return path or "/", raw_path or "/"
 
 
@@ -149,6 +153,11 @@ def expanded(text: str) -> str:
 def _header_name(name: bytes) -> str:
     """Return a header name as rules spell it; servers hand names over in lower case."""
     return snake_case(name.decode("latin-1"))
+
+
+def escape(path: str) -> str:
+    """Return a path with what can't stand in one percent-encoded."""
+    return quote(path, safe="/:@!$&'()*+,;=~", errors="replace")
 
 
 def query_pairs(text: bytes) -> list[tuple[str, str]]:

@@ -69,12 +69,12 @@ def failure(error: ApiError) -> Response:
 
 def redirect(status: int, location: str) -> Response:
     """Return a redirect without a body."""
-    return Response(status, b"", [(b"location", _latin(location))])
+    return Response(status, b"", [(b"location", header_text(location))])
 
 
 def moved(request: Request, location: str) -> Response:
     """Return the redirect of Go's ServeMux to a clean path, with its small page."""
-    headers: Headers = [(b"location", _latin(location))]
+    headers: Headers = [(b"location", header_text(location))]
     if request.method not in {"GET", "HEAD"}:
         return Response(307, b"", headers)
     shown = location.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
@@ -82,10 +82,10 @@ def moved(request: Request, location: str) -> Response:
     return Response(307, page.encode(), [*headers, _HTML_TYPE])
 
 
-def _latin(text: str) -> bytes:
-    """Return a header value; what can't stand in one is percent-encoded."""
+def header_text(text: str) -> bytes:
+    """Return a text as a header value; what can't stand in one is percent-encoded."""
     return "".join(
-        char if " " < char < "\x7f" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        char if " " <= char < "\x7f" else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
         for char in text
     ).encode("latin-1")
 

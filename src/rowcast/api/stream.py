@@ -149,8 +149,10 @@ async def serve_stream(
     if asked.cursor:
         start, is_resumed = await asyncio.to_thread(hub.log.start, asked.position)
     transport = (scope.get("extensions") or {}).get(TRANSPORT_EXTENSION)
-    is_direct = transport is not None and scope["http_version"] == "1.1"
-    sink = TransportSink(transport) if is_direct else SendSink()
+    sink: TransportSink | SendSink = SendSink()
+    if transport is not None and scope["http_version"] == "1.1":
+        _drop_dead_peers(transport)
+        sink = TransportSink(transport)
     stream = hub.connect(sink, address=address, start=start)
     first = frames.connect(stream.id) if start is None else frames.connect_at(stream.id, start, is_resumed=is_resumed)
     try:
@@ -159,7 +161,6 @@ async def serve_stream(
         if isinstance(sink, SendSink):
             await _first_of(sink.run(send), _until_disconnect(receive))
         else:
-            _drop_dead_peers(transport)
             await _until_disconnect(receive)
     finally:
         hub.disconnect(stream)

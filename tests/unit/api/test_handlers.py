@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tests.unit.api.client import Client
@@ -261,5 +262,67 @@ def test_a_changed_password_ends_tokens(tell: Tell, template: Template) -> None:
         new = {"password": "another1234", "passwordConfirm": "another1234", "oldPassword": PASSWORD}
         assert (await client("PATCH", f"{roots}/{root['id']}", new, token=template.root_token)).status == 200
         assert (await client("GET", roots, token=template.root_token)).status == 403
+
+    tell(story)
+
+
+def test_files_are_sent(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        form = (
+            b'--XX\r\nContent-Disposition: form-data; name="files"; filename="page.html"'
+            b"\r\n\r\n<html><body>hi</body></html>"
+            b'\r\n--XX\r\nContent-Disposition: form-data; name="files"; filename="drawing.svg"\r\n\r\n<svg xmlns="x"/>'
+            b'\r\n--XX\r\nContent-Disposition: form-data; name="files"; filename="document.pdf"'
+            b"\r\n\r\n%PDF-1.4 x\r\n--XX--\r\n"
+        )
+        made = (await client("POST", POSTS, form, headers=MULTIPART)).json()
+        page, drawing, document = (f"/api/files/posts/{made['id']}/{name}" for name in made["files"])
+        reply = await client("GET", page + "?thumb=100x100")
+        assert reply.body == b"<html><body>hi</body></html>"
+        assert reply.headers["content-disposition"] == f"attachment; filename={made['files'][0]}"
+        assert reply.headers["content-security-policy"].endswith("sandbox")
+        assert "x-frame-options" not in reply.headers
+        assert (await client("GET", drawing)).headers["content-type"] == "image/svg+xml"
+        shown = await client("GET", document, headers=[("Range", "bytes=1-3")])
+        assert (shown.status, shown.body) == (206, b"PDF")
+        assert shown.headers["content-disposition"].startswith("inline")
+        assert (await client("GET", document + "?download=1")).headers["content-disposition"].startswith("attachment")
+        for missing in (
+            page + "x",
+            page.replace(made["id"], "x"),
+            "/api/files/nope/x/y",
+            f"/api/files/posts/{made['id']}/..%2f",
+        ):
+            assert (await client("GET", missing)).status == 404
+
+    tell(story)
+
+
+def test_protected_files_need_a_token(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        root = template.root_token
+        posts = (await client("GET", "/api/collections/posts", token=root)).json()
+        for field in posts["fields"]:
+            if field["name"] == "files":
+                field["protected"] = True
+        changes = {"viewRule": "@request.auth.email = 'u@example.com'", "fields": posts["fields"]}
+        assert (await client("PATCH", "/api/collections/posts", changes, token=root)).status == 200
+        form = b'--XX\r\nContent-Disposition: form-data; name="files"; filename="first.txt"\r\n\r\none\r\n--XX--\r\n'
+        made = (await client("POST", POSTS, form, headers=MULTIPART, token=root)).json()
+        target = f"/api/files/{made['collectionId']}/{made['id']}/{made['files'][0]}"
+        assert (await client("POST", "/api/files/token")).status == 401
+        tokens = [
+            (await client("POST", "/api/files/token", token=token)).json()["token"]
+            for token in (template.user_token, root)
+        ]
+        tried = ("", "x", template.user_token, *tokens)
+        found = [(await client("GET", f"{target}?token={token}")).status for token in tried]
+        assert found == [404, 404, 404, 200, 200]
+        # The account of the request itself does not count.
+        assert (await client("GET", target, token=root)).status == 404
+        client.app._running.settings.current = msgspec.structs.replace(
+            client.app._running.settings.current, superuser_ips=("1.1.1.1",)
+        )
+        assert [(await client("GET", f"{target}?token={token}")).status for token in tokens] == [200, 404]
 
     tell(story)

@@ -1,0 +1,139 @@
+"""Sending files: conditional requests, one range, and compression of texts.
+
+Copies what Go's http.ServeContent does, but for several ranges at once, which get
+the whole file. Files are read in threads, piece by piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
+from typing import BinaryIO
+
+from rowcast.api.request import Request, Send
+from rowcast.api.responses import Headers
+
+_CHUNK = 256 * 1024
+_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII)
+_COMPRESSED_FROM, _COMPRESSED_TO = 1024, 8 << 20
+_COMPRESSIBLE = re.compile(r"text/|application/(?:json|javascript|xml|wasm|manifest\+json)|image/svg")
+
+
+class FileAnswer:
+    """A file, or the part of it that was asked for; it is closed when the answer is sent.
+
+    `modified` in seconds since 1970. `headers` come besides those of the edge, of
+    which X-Frame-Options is left out where `may_be_framed`.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        size: int,
+        modified: float,
+        headers: Headers,
+        may_be_framed: bool = False,
+        may_be_compressed: bool = False,
+    ) -> None:
+        self.status = 200
+        self._file = file
+        self._size = size
+        self._modified = int(modified)
+        self._headers = headers
+        self._may_be_framed = may_be_framed
+        self._may_be_compressed = may_be_compressed
+
+    async def send(self, request: Request, send: Send, headers: Headers) -> None:
+        """Send head and content."""
+        try:
+            out = [pair for pair in headers if not (self._may_be_framed and pair[0] == b"x-frame-options")]
+            out += [*self._headers, (b"last-modified", formatdate(self._modified, usegmt=True).encode())]
+            if self._is_unchanged(request):
+                self.status = 304
+                await _send(send, 304, [pair for pair in out if pair[0] != b"content-type"], b"")
+            elif self._is_compressed(request, out):
+                body = await asyncio.to_thread(self._compressed)
+                out += [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
+                await _send(send, 200, out, b"" if request.method == "HEAD" else body)
+            else:
+                await self._send_part(request, send, out)
+        finally:
+            self._file.close()
+
+    async def _send_part(self, request: Request, send: Send, out: Headers) -> None:
+        start, end = self._part(request)
+        out += [(b"accept-ranges", b"bytes"), (b"content-length", b"%d" % (end - start))]
+        if self.status == 206:
+            out.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, self._size)))
+        elif self.status == 416:
+            out.append((b"content-range", b"bytes */%d" % self._size))
+        await send({"type": "http.response.start", "status": self.status, "headers": out})
+        left = 0 if request.method == "HEAD" else end - start
+        if left:
+            await asyncio.to_thread(self._file.seek, start)
+        while left:
+            chunk = await asyncio.to_thread(self._file.read, min(left, _CHUNK))
+            if not chunk:
+                raise OSError("the file became shorter while it was sent")
+            left -= len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+        if request.method == "HEAD" or start == end:
+            await send({"type": "http.response.body", "body": b""})
+
+    def _part(self, request: Request) -> tuple[int, int]:
+        """Return where the wanted part starts and ends, and set the status."""
+        found = _RANGE.fullmatch(request.header(b"range"))
+        if found is None or not self._is_same(request.header(b"if-range")):
+            return 0, self._size
+        first, last = found.groups()
+        if first:
+            start, end = int(first), min(int(last) + 1 if last else self._size, self._size)
+        elif last:
+            start, end = max(self._size - int(last), 0), self._size
+        else:
+            return 0, self._size
+        if start >= end:
+            self.status = 416
+            return 0, 0
+        self.status = 206
+        return start, end
+
+    def _is_same(self, date: str) -> bool:
+        """Whether there is no date, or it is that of the file (If-Range)."""
+        return not date or _timestamp(date) == self._modified
+
+    def _is_unchanged(self, request: Request) -> bool:
+        since = _timestamp(request.header(b"if-modified-since"))
+        return since is not None and self._modified <= since and b"if-none-match" not in request.headers
+
+    def _is_compressed(self, request: Request, out: Headers) -> bool:
+        """Whether the answer is compressed; tells caches that it depends on the request."""
+        content_type = next((value for name, value in out if name == b"content-type"), b"").decode("latin-1")
+        if not self._may_be_compressed or not _COMPRESSIBLE.match(content_type):
+            return False
+        out.append((b"vary", b"Accept-Encoding"))
+        is_wanted = "gzip" in request.header(b"accept-encoding") and b"range" not in request.headers
+        return is_wanted and _COMPRESSED_FROM <= self._size <= _COMPRESSED_TO
+
+    def _compressed(self) -> bytes:
+        return gzip.compress(self._file.read(), 6, mtime=0)
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _timestamp(date: str) -> int | None:
+    """Return an HTTP date in seconds since 1970, None where it is none."""
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())

@@ -1,0 +1,109 @@
+"""Which stored file a request means, and whether it may have it.
+
+Gives the key of a file; how the file is sent is up to who asks. A thumb is given
+where it is stored already, else the original stands in for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rowcast.blobs import BlobNotFoundError, Blobs
+from rowcast.errors import FilterError, NotFoundError
+from rowcast.records.expand import json_each
+from rowcast.records.finding import find
+from rowcast.records.shapes import shape_of
+from rowcast.rules import Rules
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.schema.fields import Field, FileField
+from rowcast.schema.record import Record
+from rowcast.schema.request import RequestInfo
+from rowcast.schema.rows import from_row, to_row
+from rowcast.schema.views import file_origin
+from rowcast.sql import quote
+from rowcast.storage import Reader, Storage
+
+_ALWAYS = ("100x100",)
+_IMAGES = frozenset(("image/png", "image/jpg", "image/jpeg", "image/gif", "image/webp"))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Where a file is, and the name under which it is sent."""
+
+    key: str
+    name: str
+
+
+class Files:
+    """Finds the files of records. Synchronous; safe to use from several threads."""
+
+    def __init__(self, storage: Storage, catalog: CatalogRef, rules: Rules, blobs: Blobs) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._rules = rules
+        self._blobs = blobs
+
+    def find(
+        self, request: RequestInfo, collection: Collection, record_id: str, name: str, *, thumb: str = ""
+    ) -> StoredFile:
+        """Return the file of this name of a record. Copies apis/file.go, download.
+
+        `request.auth` is the account of the file token. Raises NotFoundError also where
+        the file is protected and the view rule refuses the request.
+        """
+        with self._storage.read() as reader:
+            record = find(reader, collection, record_id)
+            field = _field_of(record, name) if record is not None else None
+            if record is None or field is None or (field.protected and not self._may_view(reader, record, request)):
+                raise NotFoundError
+            folder = self._folder(reader, record, field, name)
+        if thumb and (thumb in _ALWAYS or thumb in (field.thumbs or ())):
+            return self._thumb(folder, name, thumb)
+        return StoredFile(f"{folder}/{name}", name)
+
+    def _may_view(self, reader: Reader, record: Record, request: RequestInfo) -> bool:
+        rule = record.collection.view_rule
+        if not rule or request.is_superuser:
+            return rule is not None or request.is_superuser
+        try:
+            return self._rules.holds(reader, rule, record.collection, record.id, request, row=to_row(record))
+        except FilterError:
+            return False
+
+    def _folder(self, reader: Reader, record: Record, field: FileField, name: str) -> str:
+        """Return the folder of a record's files; those of a view lie with the record that they come from."""
+        if not record.collection.is_view:
+            return f"{record.collection.id}/{record.id}"
+        origin = file_origin(record.collection, field.name, self._catalog.current)
+        owner = _owner(reader, *origin, name) if origin is not None else None
+        if owner is None:
+            raise NotFoundError
+        return f"{owner.collection.id}/{owner.id}"
+
+    def _thumb(self, folder: str, name: str, size: str) -> StoredFile:
+        original = StoredFile(f"{folder}/{name}", name)
+        try:
+            is_image = self._blobs.info(original.key).content_type in _IMAGES
+        except BlobNotFoundError as error:
+            raise NotFoundError from error
+        thumb = StoredFile(f"{folder}/thumbs_{name}/{size}_{name}", f"{size}_{name}")
+        return thumb if is_image and self._blobs.exists(thumb.key) else original
+
+
+def _field_of(record: Record, name: str) -> FileField | None:
+    for field in record.collection.fields:
+        if isinstance(field, FileField) and name in field.texts(record.values.get(field.name)):
+            return field
+    return None
+
+
+def _owner(reader: Reader, collection: Collection, field: Field, name: str) -> Record | None:
+    """Return the first record that has this file in a field."""
+    shape, column = shape_of(collection), f"{quote(collection.name)}.{quote(field.name)}"
+    condition = f"{column} = ?"
+    if isinstance(field, FileField) and field.is_multiple:
+        condition = f'EXISTS (SELECT 1 FROM {json_each(column)} "each" WHERE "each".value = ?)'
+    row = reader.row(f"SELECT {shape.columns} FROM {shape.table} WHERE {condition} LIMIT 1", [name])
+    return from_row(collection, row) if row is not None else None

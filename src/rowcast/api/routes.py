@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from rowcast.api import dashboard
 from rowcast.api.auth import AuthApi, same_collection_only
-from rowcast.api.auth_mails import AuthMailsApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.files import FilesApi
@@ -27,7 +26,6 @@ def table(
     records: RecordsApi,
     batch: BatchApi,
     auth: AuthApi,
-    auth_mails: AuthMailsApi,
     files: FilesApi,
     realtime: Realtime,
 ) -> list[Route]:
@@ -56,20 +54,20 @@ def table(
         Route("POST", one + "/auth-with-password", auth.with_password, tags=("authWithPassword", "auth")),
         Route("POST", one + "/auth-refresh", auth.refresh, same_collection_only, tags=("authRefresh",)),
         Route("POST", one + "/impersonate/{id}", auth.impersonate, superuser_only),
-        Route("POST", one + "/request-otp", auth_mails.request_otp, tags=("requestOTP",)),
-        Route("POST", one + "/auth-with-otp", auth_mails.with_otp, tags=("authWithOTP", "auth")),
-        Route("POST", one + "/request-verification", auth_mails.request_verification, tags=("requestVerification",)),
-        Route("POST", one + "/confirm-verification", auth_mails.confirm_verification, tags=("confirmVerification",)),
-        Route("POST", one + "/request-password-reset", auth_mails.request_reset, tags=("requestPasswordReset",)),
-        Route("POST", one + "/confirm-password-reset", auth_mails.confirm_reset, tags=("confirmPasswordReset",)),
+        Route("POST", one + "/request-otp", auth.mails.request_otp, tags=("requestOTP",)),
+        Route("POST", one + "/auth-with-otp", auth.mails.with_otp, tags=("authWithOTP", "auth")),
+        Route("POST", one + "/request-verification", auth.mails.request_verification, tags=("requestVerification",)),
+        Route("POST", one + "/confirm-verification", auth.mails.confirm_verification, tags=("confirmVerification",)),
+        Route("POST", one + "/request-password-reset", auth.mails.request_reset, tags=("requestPasswordReset",)),
+        Route("POST", one + "/confirm-password-reset", auth.mails.confirm_reset, tags=("confirmPasswordReset",)),
         Route(
             "POST",
             one + "/request-email-change",
-            auth_mails.request_email_change,
+            auth.mails.request_email_change,
             same_collection_only,
             tags=("requestEmailChange",),
         ),
-        Route("POST", one + "/confirm-email-change", auth_mails.confirm_email_change, tags=("confirmEmailChange",)),
+        Route("POST", one + "/confirm-email-change", auth.mails.confirm_email_change, tags=("confirmEmailChange",)),
         Route("POST", "/api/files/token", files.token),
         Route("GET", "/api/files/{collection}/{record}/{name}", files.download, tags=("file",)),
         Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),

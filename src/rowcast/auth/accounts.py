@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 from rowcast import credentials, encoding
 from rowcast.auth import methods
+from rowcast.auth.email_change import EmailChange
+from rowcast.auth.expiry import delete_expired
 from rowcast.auth.origins import Device, Origins
+from rowcast.auth.otp import OneTimePasswords
+from rowcast.auth.password_reset import PasswordReset
 from rowcast.auth.passwords import Passwords
+from rowcast.auth.pauses import Resends
 from rowcast.auth.second_factor import SecondFactor
 from rowcast.auth.signin import SignIn
 from rowcast.auth.tokens import Tokens
+from rowcast.auth.verification import Verification
 from rowcast.config import SettingsRef
 from rowcast.errors import NotFoundError
 from rowcast.mail.outbox import Outbox
@@ -28,8 +34,9 @@ from rowcast.storage import Reader, Storage
 class Accounts:
     """Signs in and knows who is signed in. Synchronous; safe to use from several threads.
 
-    `passwords` is the flow with a password, `tokens` mints tokens and finds their
-    accounts, `signin` ends every flow. `now` gives seconds since 1970.
+    `passwords`, `otps`, `verification`, `password_reset` and `email_change` are the
+    flows, `tokens` mints tokens and finds their accounts, `signin` ends every sign-in.
+    `now` gives seconds since 1970.
     """
 
     def __init__(
@@ -45,6 +52,8 @@ class Accounts:
     ) -> None:
         self._storage = storage
         self._catalog = catalog
+        self._records = records
+        self._now = now
         self.tokens = Tokens(catalog, now=now)
         self.signin = SignIn(
             storage=storage,
@@ -56,6 +65,19 @@ class Accounts:
             origins=Origins(storage, catalog, settings, records, outbox),
         )
         self.passwords = Passwords(storage, self.signin)
+        resends = Resends(now)
+        self.verification = Verification(storage, settings, records, self.tokens, outbox, resends)
+        self.password_reset = PasswordReset(storage, settings, records, self.tokens, outbox, resends)
+        self.email_change = EmailChange(storage, settings, records, self.tokens, outbox)
+        self.otps = OneTimePasswords(
+            storage=storage,
+            catalog=catalog,
+            settings=settings,
+            records=records,
+            signin=self.signin,
+            outbox=outbox,
+            now=now,
+        )
 
     def collection(self, name_or_id: str) -> Collection:
         """Return an auth collection. Raises NotFoundError."""
@@ -101,6 +123,10 @@ class Accounts:
         token = self.tokens.mint(account, duration_s=duration_s, claims={"refreshable": False})
         with self._storage.read() as reader:
             return self.signin.renew(reader, account, request, device, token)
+
+    def delete_expired(self) -> None:
+        """Delete one-time passwords and first factors that nobody came back with; to be called now and then."""
+        delete_expired(self._storage, self._catalog, self._records, self._now())
 
 
 def require_auth(collection: Collection | None) -> Collection:

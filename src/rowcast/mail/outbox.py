@@ -1,7 +1,7 @@
 """Mails on their way: sent in the background, by threads of their own.
 
-A mail that can't be sent is logged and lost. What must happen only once a mail has
-left is handed in with it.
+A mail that can't be sent is logged and lost. What must happen once a mail has left,
+or where it has not, is handed in with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from rowcast.errors import RowcastError
@@ -20,7 +21,12 @@ _log = logging.getLogger("rowcast.mail")
 _MOST_WAITING = 1_000
 _THREADS = 2
 
-Job = tuple[Message, "Callable[[], None] | None"]
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    message: Message
+    then: Callable[[], None] | None
+    otherwise: Callable[[], None] | None
 
 
 class Outbox:
@@ -28,21 +34,28 @@ class Outbox:
 
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
 
-    def send(self, message: Message, *, then: Callable[[], None] | None = None) -> None:
-        """Have a mail sent, and `then` called once it has left. Returns at once."""
+    def send(
+        self,
+        message: Message,
+        *,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
+    ) -> None:
+        """Have a mail sent, and `then` called once it has left, or `otherwise` where it can't. Returns at once."""
+        job = _Job(message, then, otherwise)
         with self._lock:
-            if self._is_closed:
-                return
-            if self._jobs.qsize() >= _MOST_WAITING:
-                _log.warning("too many mails are waiting; one is dropped")
-                return
-            self._start()
-            self._jobs.put((message, then))
+            is_taken = not self._is_closed and self._jobs.qsize() < _MOST_WAITING
+            if is_taken:
+                self._start()
+                self._jobs.put(job)
+        if not is_taken:
+            _log.warning("too many mails are waiting, or the server stops; one is dropped")
+            _call(job.otherwise)
 
     def close(self, timeout_s: float = 5) -> None:
         """Take no more mails and give those that wait some time to leave. May be called again without effect."""
@@ -68,12 +81,24 @@ class Outbox:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            message, then = job
             try:
-                self._mailer.send(message)
-                if then is not None:
-                    then()
+                self._mailer.send(job.message)
             except RowcastError as error:
-                _log.warning("a mail, or what follows it, failed: %s", error)
+                _log.warning("a mail failed: %s", error)
+                _call(job.otherwise)
             except Exception as error:  # noqa: BLE001 -- the thread must live on for the next mail
-                _log.error("a mail, or what follows it, failed", exc_info=error)
+                _log.error("a mail failed", exc_info=error)
+                _call(job.otherwise)
+            else:
+                _call(job.then)
+
+
+def _call(follow_up: Callable[[], None] | None) -> None:
+    if follow_up is None:
+        return
+    try:
+        follow_up()
+    except RowcastError as error:
+        _log.warning("what follows a mail failed: %s", error)
+    except Exception as error:  # noqa: BLE001 -- the thread must live on for the next mail
+        _log.error("what follows a mail failed", exc_info=error)

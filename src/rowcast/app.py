@@ -14,7 +14,6 @@ import msgspec
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
 from rowcast.api.auth import AuthApi
-from rowcast.api.auth_mails import AuthMailsApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
@@ -107,6 +106,16 @@ class App:
         with self._running.directory.data.read() as reader:
             found = reader.row('SELECT 1 FROM "_superusers" WHERE "email" != ? LIMIT 1', ["__pbinstaller@example.com"])
         return found is not None
+
+    @property
+    def realtime(self) -> Hub:
+        """The realtime hub of a started application, for `publish`; to be used on its event loop."""
+        return (self._running or self._start()).hub
+
+    async def drain(self) -> None:
+        """End all realtime streams, many ones spread over some seconds, and refuse new ones."""
+        if self._running is not None:
+            await self._running.hub.drain()
 
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
@@ -208,7 +217,6 @@ class _Running:
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
-            auth_mails=AuthMailsApi(self.work, self.accounts),
             files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self._authenticate),
         )

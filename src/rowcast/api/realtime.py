@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+from rowcast import encoding
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request, Send
-from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response, failure
+from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response, failure, json
 from rowcast.api.stream import asked, serve_stream
 from rowcast.api.wire import Kind
 from rowcast.errors import ApiError, BadRequestError, ErrorData, FieldError
 from rowcast.realtime.hub import Hub
+from rowcast.realtime.stream import Stream
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
+from rowcast.schema import checks
 from rowcast.schema.record import Record
 
 _FORM: dict[str, Kind] = {"clientId": "text", "subscriptions": "texts"}
@@ -72,6 +76,25 @@ class Realtime:
         self._hub.subscribe(client_id, topics, auth=auth, address=request.address)
         return NO_CONTENT
 
+    async def clients(self, _: Request) -> Answer:
+        """List the streams of this process, the oldest first."""
+        items = [_shown(stream) for stream in self._hub]
+        return json(encoding.encode({"items": items, "total": len(items)}))
+
+    async def kick(self, request: Request) -> Answer:
+        """End a stream."""
+        self._hub.kick(request.values[0])
+        return NO_CONTENT
+
+    async def publish(self, request: Request) -> Answer:
+        """Send a message to the streams of a topic."""
+        values = (await wire.read(request)).values()
+        topic = values.get("topic", "")
+        if not isinstance(topic, str):
+            raise BadRequestError("", ErrorData(topic=checks.INVALID_VALUE))
+        self._hub.publish(topic, values.get("data"))
+        return NO_CONTENT
+
     async def _account(self, request: Request) -> Record | None:
         """Return the account as it is now, with no change of accounts between this look and the subscription.
 
@@ -111,3 +134,22 @@ def _length(shortest: int, longest: int) -> FieldError:
         text = f"The length must be no more than {longest}."
     code = "validation_length_out_of_range" if shortest else "validation_length_too_long"
     return FieldError(code, text, {"max": longest, "min": shortest})
+
+
+def _shown(stream: Stream) -> dict[str, object]:
+    """Return what an operator sees of a stream; `age` and `lag` are in seconds."""
+    now = time.monotonic()
+    record = stream.account.record
+    auth = None
+    if record is not None:
+        auth = {"collectionId": record.collection.id, "collectionName": record.collection.name, "id": record.id}
+    return {
+        "id": stream.id,
+        "address": stream.address,
+        "auth": auth,
+        "topics": list(stream.subscriptions),
+        "age": round(now - stream.opened_at, 3),
+        "queuedBytes": stream.queued_bytes + stream.sink.pending(),
+        "sent": stream.sent_frames,
+        "lag": round(now - stream.behind_since, 3) if stream.behind_since else 0,
+    }

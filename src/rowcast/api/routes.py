@@ -72,6 +72,9 @@ def table(
         Route("GET", "/api/files/{collection}/{record}/{name}", files.download, tags=("file",)),
         Route("GET", "/api/realtime", realtime.connect, is_success_logged=False),
         Route("POST", "/api/realtime", realtime.subscribe),
+        Route("GET", "/api/realtime/clients", realtime.clients, superuser_only),
+        Route("DELETE", "/api/realtime/clients/{id}", realtime.kick, superuser_only),
+        Route("POST", "/api/realtime/publish", realtime.publish, superuser_only),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
         Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
     ]

@@ -47,17 +47,21 @@ class Application(Protocol):
         """Close it."""
         ...
 
-    def end_streams(self) -> None:
+    async def drain(self) -> None:
         """End what would not end by itself."""
         ...
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """HTTP/1.1 by httptools; hands the transport to the application as an extension of the scope.
+    """HTTP/1.1 by httptools; hands itself to the application as an extension of the scope.
+
+    The application may `detach` the connection of a response that it has started: then it
+    writes to the transport itself, and neither a task nor the request stays in memory.
 
     uvicorn bounds neither the size of a request's head nor the time that it may take.
     """
 
+    _on_lost: Callable[[], None] | None = None
     _head_bytes = -1
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -67,8 +71,22 @@ class TransportProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, transport.close)
 
+    def detach(self, on_lost: Callable[[], None]) -> None:
+        """Take the connection from uvicorn; `on_lost` is called when it is gone, at once if it is already."""
+        self.cycle.response_complete = True
+        self.scope = None  # type: ignore[assignment]
+        self.headers = []
+        self.flow.resume_reading()
+        if self.transport.is_closing():
+            on_lost()
+        else:
+            self._on_lost = on_lost
+
     def data_received(self, data: bytes) -> None:
         """Read a piece; count it while the head of a request is not complete."""
+        if self._on_lost is not None:
+            # The peer of a stream has nothing more to say.
+            return
         if self._head_bytes >= 0:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -83,7 +101,7 @@ class TransportProtocol(HttpToolsProtocol):
         """Start a request's scope."""
         super().on_message_begin()
         self._head_bytes = 0
-        self.scope["extensions"] = {TRANSPORT_EXTENSION: self.transport}  # type: ignore[dict-item]
+        self.scope["extensions"] = {TRANSPORT_EXTENSION: self}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         """Start the request."""
@@ -95,6 +113,9 @@ class TransportProtocol(HttpToolsProtocol):
         """Let go of the connection."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        on_lost, self._on_lost = self._on_lost, None
+        if on_lost is not None:
+            on_lost()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -117,7 +138,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, end streams, wait for the other requests."""
-        self._application.end_streams()
+        await self._application.drain()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The GET of a realtime stream: from an ASGI connection to a stream of the hub.
 
 Two ways to the socket. Under a server that hands over its transport (see
-`server.py`) frames are written to it at once and no task runs for an idle stream
-but the one that waits for the peer to leave. Under any other ASGI server a sink
+`server.py`) frames are written to it at once, and an idle stream has neither a task
+nor its request in memory. Under any other ASGI server a sink
 keeps one piece in flight through `send`, with a time limit, and the frames behind
 it wait in the stream's queue, where its budget counts them.
 """
@@ -14,7 +14,8 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from rowcast.realtime import frames
 from rowcast.realtime.changelog import parse_position
@@ -43,6 +44,16 @@ _SEND_TIMEOUT_S = 60.0
 
 _DEAD_PEER_MS = 45_000
 """How long the kernel waits for an acknowledgement before it drops the connection."""
+
+
+class Connection(Protocol):
+    """What a server offers that hands over its connections (see `server.py`)."""
+
+    transport: asyncio.Transport
+
+    def detach(self, on_lost: Callable[[], None]) -> None:
+        """Leave the connection to the application; `on_lost` is called when it is gone."""
+        ...
 
 
 class TransportSink:
@@ -148,22 +159,25 @@ async def serve_stream(
     start, is_resumed = None, False
     if asked.cursor:
         start, is_resumed = await asyncio.to_thread(hub.log.start, asked.position)
-    transport = (scope.get("extensions") or {}).get(TRANSPORT_EXTENSION)
-    sink: TransportSink | SendSink = SendSink()
-    if transport is not None and scope["http_version"] == "1.1":
-        _drop_dead_peers(transport)
-        sink = TransportSink(transport)
+    connection: Connection | None = (scope.get("extensions") or {}).get(TRANSPORT_EXTENSION)
+    if connection is not None and scope["http_version"] != "1.1":
+        connection = None
+    sink = SendSink() if connection is None else TransportSink(connection.transport)
     stream = hub.connect(sink, address=address, start=start)
     first = frames.connect(stream.id) if start is None else frames.connect_at(stream.id, start, is_resumed=is_resumed)
+    is_held = False
     try:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS + headers})
         await send({"type": "http.response.body", "body": first, "more_body": True})
-        if isinstance(sink, SendSink):
+        if connection is not None:
+            _drop_dead_peers(connection.transport)
+            connection.detach(partial(hub.disconnect, stream))
+            is_held = True
+        elif isinstance(sink, SendSink):
             await _first_of(sink.run(send), _until_disconnect(receive))
-        else:
-            await _until_disconnect(receive)
     finally:
-        hub.disconnect(stream)
+        if not is_held:
+            hub.disconnect(stream)
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -22,7 +22,15 @@ class CollectionChange:
     after: Collection | None
 
 
-Event = Change | CollectionChange
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the application tells the streams of a topic; `data` is JSON text."""
+
+    topic: str
+    data: bytes
+
+
+Event = Change | CollectionChange | Message
 
 
 class Bus(Protocol):

@@ -2,8 +2,7 @@
 
 Owned by the event loop. `subscribe`, `connect` and the reader task change the
 index between awaits only, never across one, so a change sees either the old or
-the new state of a stream. The only calls from other threads are `wants_before`
-(reads one dict) and those of the bus.
+the new state of a stream. The only call from other threads is `wants_before`.
 
 Changes are judged in commit order and pushed in that order, so all streams see
 one order. What arrived while a round of writes was under way leaves together.
@@ -15,18 +14,25 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
-from rowcast.bus import Bus, CollectionChange, Event
-from rowcast.errors import ApiError, BadRequestError, FilterError, ForbiddenError, NotFoundError, TooManyRequestsError
+from rowcast.bus import Bus, CollectionChange, Event, Message
+from rowcast.errors import (
+    ApiError,
+    BadRequestError,
+    FilterError,
+    ForbiddenError,
+    NotFoundError,
+    TooManyRequestsError,
+)
 from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Account, Accounts
-from rowcast.realtime.audience import Addressee, Delivery, Group
+from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
+from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement
-from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream
-from rowcast.realtime.topics import Subscription
+from rowcast.realtime.replay import Progress, Replays
+from rowcast.realtime.stream import RETRY_S, Budget, CloseReason, Limits, Sink, Stream
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -39,30 +45,14 @@ _log = logging.getLogger(__name__)
 _SLICE_S = 0.001
 """How long the hub works before it lets waiting requests have their turn."""
 
-_REPLAY_CHANGES = 200
-"""How many changes a stream that catches up is given at a time."""
+_ROUND = 64
+"""After how many changes what was pushed is written, so that no backlog of the hub looks like a slow reader."""
 
-_DRAIN_S = 60.0
-"""How long a stream that catches up may take for what was queued."""
+_BEATS = 50
+"""In how many steps the heartbeats of a period go out, so that streams do not wake all at once."""
 
-_RETRY_S = 0.02
-"""How soon a stream whose socket was full is tried again."""
-
-Index = dict[str, dict[str, Group]]
-"""Groups by topic and subscription string."""
-
-
-@dataclass(slots=True)
-class _Head:
-    """How many groups name a collection, and how many of them filter or expand."""
-
-    groups: int = 0
-    with_options: int = 0
-
-    def count(self, subscription: Subscription, change: int) -> None:
-        self.groups += change
-        if subscription.query.get("filter") or subscription.query.get("expand"):
-            self.with_options += change
+_STREAMS_PER_S = 2_000
+"""How fast streams are ended when the server stops: their clients come back all at once otherwise."""
 
 
 class Hub:
@@ -81,38 +71,45 @@ class Hub:
         limits: Limits,
         heartbeat_s: float = 25.0,
     ) -> None:
+        self.log = log
         self._catalog = catalog
         self._storage = storage
         self._rules = rules
         self._output = output
         self._bus = bus
-        self.log = log
-        # The last change that was delivered; a stream that catches up joins behind it.
-        self._delivered = log.end
-        # Held while one change is judged and delivered.
-        self._turn = asyncio.Lock()
-        self._moved = asyncio.Event()
-        self._replays: set[asyncio.Task[None]] = set()
         self._budget = budget
         self._limits = limits
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
         self._addresses: Counter[str] = Counter()
         self._accounts = Accounts()
-        self._topics: Index = {}
-        self._heads: dict[str, _Head] = {}
-        # Streams that were given frames since the last round of writes.
+        self._index = TopicIndex()
+        self._progress = Progress(log.end)
+        self._replays = Replays(
+            storage=storage,
+            catalog=catalog,
+            rules=rules,
+            output=output,
+            accounts=self._accounts,
+            log=log,
+            progress=self._progress,
+            join=self._index.join,
+        )
+        # Streams that were given frames since the last round of writes, and those whose sockets were full in one.
         self._dirty: list[Stream] = []
         self._waiting: dict[Stream, None] = {}
         self._is_stopping = False
         # Counts what was heard of accounts: who looked one up before may have to look again.
         self.account_changes = 0
-        self.closed: dict[CloseReason, int] = {}
+        self.closed: Counter[CloseReason] = Counter()
 
     # -- streams ---------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(tuple(self._streams.values()))
 
     def admit(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
@@ -149,31 +146,50 @@ class Hub:
         current = stream.account.record
         if current is not None and not current.is_same(auth):
             raise ForbiddenError("The current and the previous request authorization don't match.")
-        self._leave_groups(stream)
+        self._index.leave(stream)
         self._set_account(stream, auth)
         stream.subscriptions = {text: topics.parse(text) for text in texts if text}
         if stream.resume_from is not None:
-            stream.catches_up = True
-            replay = asyncio.get_running_loop().create_task(self._replay(stream, stream.resume_from))
-            stream.resume_from = None
-            self._replays.add(replay)
-            replay.add_done_callback(self._replays.discard)
+            start, stream.resume_from = stream.resume_from, None
+            self._replays.start(stream, start)
         elif not stream.catches_up:
-            self._join_groups(stream)
+            self._index.join(stream)
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
         stream.close("gone")
 
-    def wants_before(self, collection: Collection) -> bool:
-        """Whether a delete in `collection` must be judged by the state before it: somebody listens, and
-        what decides about the event, or what it shows, reads other rows, which may go with the record.
+    def kick(self, client_id: str) -> None:
+        """End one stream. Raises NotFoundError."""
+        stream = self._streams.get(client_id)
+        if stream is None:
+            raise NotFoundError("Missing or invalid client id.")
+        stream.close("kicked")
 
-        May be called from a writer's thread.
+    def close(self) -> None:
+        """End every stream at once; new ones are refused from now on."""
+        self._is_stopping = True
+        self._replays.cancel()
+        for stream in self:
+            stream.close("stop")
+
+    async def drain(self) -> None:
+        """End every stream, many ones spread over some seconds; new ones are refused from now on."""
+        self._is_stopping = True
+        for count, stream in enumerate(self, start=1):
+            stream.close("stop")
+            if count % (_STREAMS_PER_S // 20) == 0:
+                await asyncio.sleep(1 / 20)
+        self.close()
+
+    def wants_before(self, collection: Collection) -> bool:
+        """Whether a delete in `collection` must be judged by the state before it.
+
+        So it is where somebody listens, and what decides about the event, or what it
+        shows, reads other rows, which may go with the record. May be called from any thread.
         """
-        heads = self._heads
-        listening = [heads[head] for head in (collection.name, collection.id) if head in heads]
-        return bool(listening) and (any(head.with_options for head in listening) or self._rules_read_rows(collection))
+        heads = self._index.heads(collection)
+        return bool(heads) and (any(head.with_options for head in heads) or self._rules_read_rows(collection))
 
     def _rules_read_rows(self, collection: Collection) -> bool:
         rules = [rule for rule in (collection.list_rule, collection.view_rule) if rule]
@@ -187,16 +203,8 @@ class Hub:
         except FilterError:
             return True
 
-    def close(self) -> None:
-        """End every stream; new ones should be refused by then."""
-        self._is_stopping = True
-        for replay in self._replays:
-            replay.cancel()
-        for stream in tuple(self._streams.values()):
-            stream.close("stop")
-
     def _forget(self, stream: Stream) -> None:
-        self._leave_groups(stream)
+        self._index.leave(stream)
         self._accounts.release(stream)
         if self._streams.pop(stream.id, None) is not None:
             self._addresses[stream.address] -= 1
@@ -204,52 +212,24 @@ class Hub:
                 del self._addresses[stream.address]
         self._waiting.pop(stream, None)
         if stream.closed:
-            self.closed[stream.closed] = self.closed.get(stream.closed, 0) + 1
+            self.closed[stream.closed] += 1
 
-    # -- index -----------------------------------------------------------------
+    # -- messages --------------------------------------------------------------
 
-    def _join_groups(self, stream: Stream) -> None:
-        for text, subscription in stream.subscriptions.items():
-            groups = self._topics.setdefault(subscription.topic, {})
-            group = groups.get(text)
-            if group is None:
-                group = groups[text] = Group(subscription)
-                self._heads.setdefault(subscription.head, _Head()).count(subscription, 1)
-            group.add(stream)
+    def publish(self, topic: str, data: object) -> None:
+        """Send a message to the streams that asked for a topic, in order with the changes of records.
 
-    def _leave_groups(self, stream: Stream) -> None:
-        for text, subscription in stream.subscriptions.items():
-            groups = self._topics.get(subscription.topic)
-            group = groups.get(text) if groups else None
-            if groups is None or group is None:
-                continue
-            group.remove(stream)
-            if not group.members:
-                del groups[text]
-                if not groups:
-                    del self._topics[subscription.topic]
-                head = self._heads[subscription.head]
-                head.count(subscription, -1)
-                if not head.groups:
-                    del self._heads[subscription.head]
+        `data` is anything that JSON can hold. Raises BadRequestError for a topic that is
+        empty, too long or of a collection, and for data that is too large or no JSON.
+        """
+        self._bus.publish((topics.message(topic, data, self._catalog.current),))
 
-    def _set_account(self, stream: Stream, auth: Record | None) -> None:
-        self._accounts.release(stream)
-        if auth is None:
-            return
-        known = self._accounts.find(auth.collection.id, auth.id)
-        if known is not None and known.record is not None and known.record.text("tokenKey") != auth.text("tokenKey"):
-            # The change that ends the older tokens is still on its way here.
-            self._revoke(known)
-        self._accounts.assign(stream, auth)
-
-    def _revoke(self, account: Account) -> None:
-        """Make guests of all streams of an account; they keep their topics."""
-        for stream in self._accounts.streams(account):
-            self._leave_groups(stream)
-            self._accounts.release(stream)
-            if not stream.catches_up:
-                self._join_groups(stream)
+    def _send(self, message: Message) -> None:
+        for group in self._index.groups(message.topic):
+            body = frames.body(group.subscription.event_name, message.data)
+            with_id = frames.id_line(str(self._progress.delivered)) + body
+            for stream in group.streams():
+                self._push(stream, with_id if stream.has_cursor else body)
 
     # -- changes ---------------------------------------------------------------
 
@@ -258,24 +238,27 @@ class Hub:
         while True:
             events = await self._bus.receive()
             try:
-                await self._dispatch_all(events)
+                for first in range(0, len(events), _ROUND):
+                    await self._dispatch_round(events[first : first + _ROUND])
+                    await self._flush()
             finally:
                 # The deletes of one commit share a snapshot, and a commit is never split between two receives.
                 for event in events:
                     if isinstance(event, Change) and event.before is not None:
                         event.before.close()
-            await self._flush()
 
-    async def _dispatch_all(self, events: Sequence[Event]) -> None:
+    async def _dispatch_round(self, events: Sequence[Event]) -> None:
         turn_ends = time.monotonic() + _SLICE_S
         for event in events:
             if isinstance(event, CollectionChange):
                 self._collection_changed(event)
+            elif isinstance(event, Message):
+                self._send(event)
             else:
-                async with self._turn:
+                async with self._progress.turn:
                     await self._dispatch(event)
-                    self._delivered = event.position or self._delivered
-                    self._moved.set()
+                    if event.position is not None:
+                        self._progress.move(event.position)
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + _SLICE_S
@@ -283,29 +266,19 @@ class Hub:
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
             self._account_changed(change)
-        addressees = list(self._addressees(change))
+        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
+        addressees = list(self._index.addressees(collection, change.record.id))
         if addressees:
             try:
                 self._deliver(change, await self._judge(change, addressees))
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
-                _log.exception("a change could not be judged", extra={"collection": change.record.collection.name})
+                _log.exception("a change could not be judged", extra={"collection": collection.name})
                 for addressee in addressees:
                     for stream in addressee.group.streams():
                         stream.close("failed")
         if change.action == "delete":
             self._account_changed(change)
-
-    def _addressees(self, change: Change, index: Index | None = None) -> Iterable[Addressee]:
-        """Look up the groups that a change concerns; streams that did not ask cost nothing."""
-        groups = self._topics if index is None else index
-        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        for topic in topics.record_topics(collection, change.record.id):
-            for group in groups.get(topic, {}).values():
-                yield Addressee(group, collection.view_rule)
-        for topic in topics.wildcard_topics(collection):
-            for group in groups.get(topic, {}).values():
-                yield Addressee(group, collection.list_rule)
 
     async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         try:
@@ -325,19 +298,21 @@ class Hub:
         return list(judgement.deliveries(addressees))
 
     def _deliver(self, change: Change, deliveries: Iterable[Delivery]) -> None:
-        dirty = self._dirty
         for delivery in deliveries:
             body, with_cursor = delivery.body, b""
             # Looked up now: judging may have run in a thread while streams left or lost their account.
             for stream in delivery.group.receivers(delivery.kind, delivery.accounts):
-                if not stream.queue:
-                    dirty.append(stream)
                 if not stream.has_cursor:
-                    stream.push(body)
+                    self._push(stream, body)
                     continue
                 if not with_cursor and change.position is not None:
                     with_cursor = frames.at(change.position, body)
-                stream.push(with_cursor)
+                self._push(stream, with_cursor)
+
+    def _push(self, stream: Stream, frame: bytes) -> None:
+        if not stream.queue:
+            self._dirty.append(stream)
+        stream.push(frame)
 
     async def _flush(self) -> None:
         """Write what was pushed, one piece for each stream, in slices so that requests get their turn."""
@@ -354,7 +329,7 @@ class Hub:
 
     def _wait_for_room(self, stream: Stream) -> None:
         if not self._waiting:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
         self._waiting[stream] = None
 
     def _retry(self) -> None:
@@ -362,95 +337,39 @@ class Hub:
             if stream.flush():
                 self._waiting.pop(stream, None)
         if self._waiting:
-            asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
 
     async def beat(self) -> None:
-        """Send heartbeats until cancelled, spread evenly so that streams do not wake all at once."""
+        """Send heartbeats, and end streams that are too old, until cancelled."""
         while True:
-            started = time.monotonic()
-            streams = tuple(self._streams.values())
-            steps = 50
-            for step in range(steps):
-                for stream in streams[step::steps]:
-                    stream.beat(self._delivered)
-                await asyncio.sleep(self._heartbeat_s / steps)
-            await asyncio.sleep(max(0.0, started + self._heartbeat_s - time.monotonic()))
-
-    # -- catching up -----------------------------------------------------------
-
-    async def _replay(self, stream: Stream, position: Position) -> None:
-        """Deliver what came behind a position, then let the stream join the live ones.
-
-        It joins between two changes, when it has everything up to the last delivered one:
-        so nothing is lost and nothing comes twice.
-        """
-        try:
-            while not stream.closed:
-                async with self._turn:
-                    end = self._delivered
-                    if position.number == end.number:
-                        stream.catches_up = False
-                        self._join_groups(stream)
-                        return
-                if position.number > end.number:
-                    # Committed, but still on its way to the others.
-                    self._moved.clear()
-                    await self._moved.wait()
-                    continue
-                last = await self._replay_some(stream, position, end)
-                if last is None:
-                    # Dropped from the log since the stream began: it must not go on as if it had them.
-                    stream.close("failed")
-                    return
-                position = last
-        except Exception:  # noqa: BLE001 - whatever fails here, the stream must not go on
-            _log.exception("a stream could not be caught up")
-            stream.close("failed")
-
-    async def _replay_some(self, stream: Stream, position: Position, end: Position) -> Position | None:
-        """Deliver some of the changes between two positions; return how far, None where they are not at hand."""
-        account, subscriptions = stream.account, stream.subscriptions
-        judged = await asyncio.to_thread(self._judge_logged, stream, position, end)
-        if judged is None:
-            return None
-        for change, bodies in judged:
-            if stream.account is not account or stream.subscriptions is not subscriptions:
-                break
-            position = change.position or position
-            for body in bodies:
-                stream.push(frames.at(position, body))
-            if stream.queued_bytes > stream.budget.max_bytes // 4:
-                await self._drain(stream)
-        await self._drain(stream)
-        return position
-
-    async def _drain(self, stream: Stream) -> None:
-        """Wait until the peer has taken what is queued; one that does not read is closed."""
-        gives_up_at = time.monotonic() + _DRAIN_S
-        while not stream.flush() and not stream.closed:
-            await asyncio.sleep(_RETRY_S)
-            if time.monotonic() > gives_up_at:
-                stream.close("slow")
-
-    def _judge_logged(
-        self, stream: Stream, position: Position, end: Position
-    ) -> list[tuple[Change, list[bytes]]] | None:
-        index: Index = {}
-        for text, subscription in stream.subscriptions.items():
-            group = Group(subscription)
-            group.add(stream)
-            index.setdefault(subscription.topic, {})[text] = group
-        with self._storage.read() as reader:
-            changes = self.log.between(reader, position, end, _REPLAY_CHANGES)
-            if changes is None:
-                return None
-            return [
-                (change, [delivery.body for delivery in self._judge_by(reader, change, addressees)])
-                for change in changes
-                for addressees in [list(self._addressees(change, index))]
-            ]
+            streams = tuple(self)
+            for step in range(_BEATS):
+                now = time.monotonic()
+                for stream in streams[step::_BEATS]:
+                    if now > stream.ends_at:
+                        stream.close("aged")
+                    stream.beat(self._progress.delivered)
+                await asyncio.sleep(self._heartbeat_s / _BEATS)
 
     # -- accounts --------------------------------------------------------------
+
+    def _set_account(self, stream: Stream, auth: Record | None) -> None:
+        self._accounts.release(stream)
+        if auth is None:
+            return
+        known = self._accounts.find(auth.collection.id, auth.id)
+        if known is not None and known.record is not None and known.record.text("tokenKey") != auth.text("tokenKey"):
+            # The change that ends the older tokens is still on its way here.
+            self._revoke(known)
+        self._accounts.assign(stream, auth)
+
+    def _revoke(self, account: Account) -> None:
+        """Make guests of all streams of an account; they keep their topics."""
+        for stream in self._accounts.streams(account):
+            self._index.leave(stream)
+            self._accounts.release(stream)
+            if not stream.catches_up:
+                self._index.join(stream)
 
     def _account_changed(self, change: Change) -> None:
         """Take over the new values of an account, or its rights away. Copies realtimeUpdateClientsAuth."""

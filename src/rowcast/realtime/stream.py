@@ -8,6 +8,8 @@ skipped silently.
 
 from __future__ import annotations
 
+import math
+import random
 import secrets
 import string
 import time
@@ -20,8 +22,14 @@ from rowcast.realtime.accounts import Account
 from rowcast.realtime.topics import Subscription
 from rowcast.schema.record import Position
 
-CloseReason = Literal["gone", "slow", "stop", "failed"]
-"""Why a stream ended: the peer left, it read too slowly, the server stops, a change could not be judged."""
+CloseReason = Literal["gone", "slow", "stop", "failed", "kicked", "aged"]
+"""Why a stream ended: the peer left, it read too slowly, the server stops, a change
+could not be judged, an operator ended it, it was too old."""
+
+RETRY_S = 0.02
+"""How soon a stream whose socket was full is tried again."""
+
+_ENDS_GENTLY = frozenset({"stop", "aged"})
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 
@@ -49,10 +57,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may wait for one stream before it is closed as slow."""
+    """How much may wait for one stream before it is closed as slow, and how long it may last (0: for ever)."""
 
-    max_bytes: int = 4 * 1024 * 1024
-    max_frames: int = 10_000
+    max_bytes: int = 1 << 20
+    max_frames: int = 5_000
+    max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,9 @@ class Stream:
     """
 
     __slots__ = (
-        "account", "address", "budget", "catches_up", "closed", "id", "id_line", "on_close", "opened_at",
-        "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start", "subscriptions",
+        "account", "address", "behind_since", "budget", "catches_up", "closed", "ends_at", "id", "id_line",
+        "on_close", "opened_at", "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start",
+        "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +105,10 @@ class Stream:
         self.queued_bytes = 0
         self.sent_frames = 0
         self.opened_at = time.monotonic()
+        self.behind_since = 0.0
+        # A tenth of difference, so that streams that came together do not go together.
+        age_s = budget.max_age_s * (0.9 + 0.1 * random.random())  # noqa: S311 - no secret
+        self.ends_at = self.opened_at + age_s if age_s else math.inf
         self.closed: CloseReason | None = None
         self.on_close: Callable[[Stream], None] | None = None
 
@@ -117,9 +131,11 @@ class Stream:
         if not self.queue:
             return True
         if not self.sink.write(self.id_line + self.id_line.join(self.queue)):
+            self.behind_since = self.behind_since or time.monotonic()
             if self.queued_bytes + self.sink.pending() > self.budget.max_bytes:
                 self.close("slow")
             return self.closed is not None
+        self.behind_since = 0.0
         self.sent_frames += len(self.queue)
         self.queue = []
         self.queued_bytes = 0
@@ -142,11 +158,11 @@ class Stream:
         """End the stream once; what is queued is dropped unless the server stops."""
         if self.closed:
             return
-        if reason == "stop":
+        if reason in _ENDS_GENTLY:
             self.flush()
         self.closed = reason
         self.queue = []
         self.queued_bytes = 0
-        self.sink.close(abort=reason != "stop")
+        self.sink.close(abort=reason not in _ENDS_GENTLY)
         if self.on_close is not None:
             self.on_close(self)

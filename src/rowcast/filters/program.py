@@ -31,8 +31,7 @@ _ASKED = "__asked"
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """A program with the values of one request.
 
     Put together as `SELECT [DISTINCT] ... FROM <base> {joins} WHERE {where} ORDER BY {order_by}`

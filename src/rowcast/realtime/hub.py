@@ -31,6 +31,7 @@ from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
 from rowcast.realtime.stream import RETRY_S, Budget, CloseReason, Limits, Sink, Stream
 from rowcast.records.output import Output
@@ -222,7 +223,7 @@ class Hub:
         `data` is anything that JSON can hold. Raises BadRequestError for a topic that is
         empty, too long or of a collection, and for data that is too large or no JSON.
         """
-        self._bus.publish((topics.message(topic, data, self._catalog.current),))
+        self._bus.publish((message(topic, data, self._catalog.current),))
 
     def _send(self, message: Message) -> None:
         for group in self._index.groups(message.topic):

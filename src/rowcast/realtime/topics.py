@@ -15,18 +15,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from rowcast import encoding
-from rowcast.bus import Message
-from rowcast.errors import BadRequestError, ErrorData, FieldError
-from rowcast.schema import checks
-from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
 from rowcast.schema.request import snake_case
 
 MAX_SUBSCRIPTIONS = 1000
 MAX_SUBSCRIPTION_BYTES = 2500
 MAX_CLIENT_ID_BYTES = 255
-MAX_MESSAGE_BYTES = 256 * 1024
 
 # An SSE field ends with its line; a name that holds a line break could not match anything but would break the frame.
 _LINE_BREAKS = {10: None, 13: None}
@@ -113,28 +107,3 @@ def wildcard_topics(collection: Collection) -> tuple[str, str, str, str]:
 def record_topics(collection: Collection, record_id: str) -> tuple[str, str]:
     """Return the topics for one record; the view rule guards them."""
     return (f"{collection.name}/{record_id}", f"{collection.id}/{record_id}")
-
-
-def message(topic: str, data: object, catalog: Catalog) -> Message:
-    """Return what the application tells the streams of a topic.
-
-    Raises BadRequestError, with an entry for the field that is wrong, for a topic that is
-    empty, too long, or of a collection, and for data that is too large or no JSON.
-    """
-    errors = ErrorData()
-    found = checks.required(topic) or checks.length(topic, 0, MAX_SUBSCRIPTION_BYTES)
-    if found is None and (catalog.find(topic.partition("/")[0]) is not None or topic == "PB_CONNECT" or "?" in topic):
-        found = FieldError("validation_invalid_topic", "The topic is that of a collection or reserved.")
-    if found is not None:
-        errors["topic"] = found
-    text = b""
-    try:
-        text = encoding.encode(data)
-    except (TypeError, ValueError, RecursionError):
-        errors["data"] = FieldError("validation_invalid_json", "Must be a valid json value.")
-    if len(text) > MAX_MESSAGE_BYTES:
-        limit = {"max": MAX_MESSAGE_BYTES}
-        errors["data"] = FieldError("validation_size_limit", f"The maximum size is {MAX_MESSAGE_BYTES} bytes.", limit)
-    if errors:
-        raise BadRequestError("Failed to publish the message.", errors)
-    return Message(topic, text)

@@ -20,7 +20,6 @@ from rowcast.bus import Bus, CollectionChange, Event, Message
 from rowcast.errors import (
     ApiError,
     BadRequestError,
-    FilterError,
     ForbiddenError,
     NotFoundError,
     TooManyRequestsError,
@@ -30,7 +29,7 @@ from rowcast.realtime.accounts import Account, Accounts
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.index import TopicIndex
-from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
 from rowcast.realtime.stream import RETRY_S, Budget, CloseReason, Limits, Sink, Stream
@@ -190,19 +189,9 @@ class Hub:
         shows, reads other rows, which may go with the record. May be called from any thread.
         """
         heads = self._index.heads(collection)
-        return bool(heads) and (any(head.with_options for head in heads) or self._rules_read_rows(collection))
-
-    def _rules_read_rows(self, collection: Collection) -> bool:
-        rules = [rule for rule in (collection.list_rule, collection.view_rule) if rule]
-        if collection.auth is not None and collection.auth.manage_rule:
-            rules.append(collection.auth.manage_rule)
-        if not rules:
-            return False
-        kinds: list[Collection | None] = [None, *(each for each in self._catalog.current if each.is_auth)]
-        try:
-            return any(self._rules.reads(rule, collection, kind).rows for rule in rules for kind in kinds)
-        except FilterError:
-            return True
+        return bool(heads) and (
+            any(head.with_options for head in heads) or reads_rows(collection, self._rules, self._catalog.current)
+        )
 
     def _forget(self, stream: Stream) -> None:
         self._index.leave(stream)

@@ -23,6 +23,8 @@ from rowcast.realtime.audience import Addressee, Delivery, Group
 from rowcast.realtime.topics import Subscription
 from rowcast.records.output import Output
 from rowcast.rules import Rules
+from rowcast.schema.catalog import Catalog
+from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
@@ -32,6 +34,20 @@ Some = Sequence[Account] | None
 """Some accounts of a kind in a group; None for all of them."""
 
 _NOBODY: Sequence[Account] = ()
+
+
+def reads_rows(collection: Collection, rules: Rules, catalog: Catalog) -> bool:
+    """Whether what decides who sees a record of `collection` reads other rows, for any kind of account."""
+    texts = [rule for rule in (collection.list_rule, collection.view_rule) if rule]
+    if collection.auth is not None and collection.auth.manage_rule:
+        texts.append(collection.auth.manage_rule)
+    if not texts:
+        return False
+    kinds: list[Collection | None] = [None, *(each for each in catalog if each.is_auth)]
+    try:
+        return any(rules.reads(text, collection, kind).rows for text in texts for kind in kinds)
+    except FilterError:
+        return True
 
 
 class Judgement:

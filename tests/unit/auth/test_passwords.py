@@ -10,14 +10,10 @@ from rowcast.credentials import decoy_hash, hash_password
 from rowcast.schema.collection import PasswordAuthOptions
 from rowcast.schema.fields import PasswordField, TextField
 from rowcast.schema.record import Record
-from tests.unit.auth.world import HASH, PASSWORD, World
-
-Refusal = tuple[int, str, dict[str, object]]
+from tests.unit.auth.world import HASH, INVALID, PASSWORD, REQUIRED, Refusal, World
 
 WRONG: Refusal = (400, "Failed to authenticate.", {})
 REFUSED: Refusal = (403, "The request doesn't satisfy the collection requirements to authenticate.", {})
-INVALID = "An error occurred while validating the submitted data."
-REQUIRED = {"code": "validation_required", "message": "Cannot be blank."}
 TOO_LONG = {
     "code": "validation_length_out_of_range",
     "message": "The length must be between 1 and 255.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rowcast.blobs import LocalBlobs
 from rowcast.config import SettingsRef
 from rowcast.credentials import hash_password, is_password
 from rowcast.errors import ApiError
-from rowcast.mail import MailError, Message
+from rowcast.mail import Message
 from rowcast.mail.outbox import Outbox
 from rowcast.records import Records
 from rowcast.records.finding import find_all
@@ -30,6 +31,9 @@ from rowcast.storage.directory import open_directory
 
 PASSWORD = "correct horse"
 HASH = hash_password(PASSWORD, 4)
+Refusal = tuple[int, str, dict[str, object]]
+INVALID = "An error occurred while validating the submitted data."
+REQUIRED = {"code": "validation_required", "message": "Cannot be blank."}
 HOME = Device("127.0.0.1", "browser")
 
 
@@ -41,12 +45,24 @@ class KeptMails(Outbox):
         self.sent: list[Message] = []
         self.is_broken = False
 
-    def send(self, message: Message, *, then: Callable[[], None] | None = None) -> None:
-        if self.is_broken:
-            return
-        self.sent.append(message)
-        if then is not None:
-            then()
+    def send(
+        self,
+        message: Message,
+        *,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
+    ) -> None:
+        if not self.is_broken:
+            self.sent.append(message)
+        follow_up = otherwise if self.is_broken else then
+        if follow_up is not None:
+            follow_up()
+
+    def placed(self, name: str) -> str:
+        """Return what stands for a placeholder in the last mail, whose template is `name=value;`."""
+        found = re.search(rf"{name}=([^;]*);", self.sent[-1].html)
+        assert found is not None
+        return found[1]
 
 
 class CountedPasswords:
@@ -140,6 +156,11 @@ class World:
         with self.storage.write() as tx:
             self.records.delete_record(tx, record)
 
+    def changed(self, record: Record) -> dict[str, Any]:
+        """Return the stored values of a record."""
+        (row,) = [row for row in self.rows(record.collection.name) if row["id"] == record.id]
+        return row
+
     def rows(self, collection: str) -> list[dict[str, Any]]:
         with self.storage.read() as reader:
             return [dict(record.values) for record in find_all(reader, self.of(collection), {})]
@@ -168,13 +189,18 @@ class World:
         decoded: dict[str, Any] = msgspec.json.decode(answer)
         return decoded
 
-    def refusal(self, **how: Any) -> tuple[int, str, dict[str, object]]:
+    def refusal(self, **how: Any) -> Refusal:
         """Return status, message and data of a sign-in that must fail."""
-        try:
-            answer = self.sign_in(**how)
-        except ApiError as error:
-            return error.status, error.message, error.data.to_json()
-        raise AssertionError(f"signed in: {answer}")
+        return refused(lambda: self.sign_in(**how))
 
 
-__all__ = ["HASH", "HOME", "PASSWORD", "Device", "MailError", "World"]
+def refused(call: Callable[[], object]) -> Refusal:
+    """Return status, message and data of a call that must fail."""
+    try:
+        answer = call()
+    except ApiError as error:
+        return error.status, error.message, error.data.to_json()
+    raise AssertionError(f"it did not fail: {answer}")
+
+
+__all__ = ["HASH", "HOME", "INVALID", "PASSWORD", "REQUIRED", "Device", "Refusal", "World", "refused"]

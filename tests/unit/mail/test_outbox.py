@@ -107,3 +107,29 @@ def test_a_closed_outbox_takes_nothing() -> None:
     outbox.send(mail("late"))
     outbox.close()
     assert mailer.sent == []
+
+
+def test_who_can_not_be_sent_to_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowcast.mail.outbox._MOST_WAITING", 3)
+    mailer, told = Mailer(), list[str]()
+    mailer.may_send.clear()
+    outbox = Outbox(mailer)
+
+    def tell(what: str) -> None:
+        told.append(what)
+        raise RuntimeError("what follows may fail too")
+
+    with caplog.at_level(logging.ERROR):
+        for number in range(9):
+            outbox.send(
+                mail("bad" if number == 0 else "good"),
+                then=lambda: tell("sent"),
+                otherwise=lambda number=number: tell(f"not {number}"),  # type: ignore[misc]
+            )
+        dropped = len(told)
+        mailer.may_send.set()
+        outbox.close()
+        outbox.send(mail("late"), otherwise=lambda: tell("not late"))
+    assert 4 <= dropped <= 6
+    assert told.count("not 0") == told.count("not late") == 1
+    assert told.count("sent") == len(mailer.sent) == 9 - 1 - dropped

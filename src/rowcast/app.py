@@ -7,6 +7,7 @@ The only module that knows all parts; none of them knows it. What `App` opens in
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import msgspec
@@ -48,6 +49,10 @@ from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Change, Record
 from rowcast.storage.directory import DataDir, open_directory
+
+_log = logging.getLogger("rowcast.app")
+
+_EXPIRY_S = 3600
 
 
 class App:
@@ -203,7 +208,8 @@ class _Running:
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work = Work(storage)
         self.pipeline = self._pipeline(config)
-        self._tasks = [asyncio.ensure_future(task) for task in (self.hub.run(), self.hub.beat(), self.activity.run())]
+        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
+        self._tasks = [asyncio.ensure_future(task) for task in runs]
 
     def _pipeline(self, config: Config) -> Pipeline:
         limits = RateLimits(self.settings)
@@ -229,6 +235,15 @@ class _Running:
             cors=Cors(config.origins),
             activity=self.activity,
         )
+
+    async def _expire(self) -> None:
+        """Delete begun sign-ins that nobody came back to, every hour as the reference does."""
+        while True:
+            await asyncio.sleep(_EXPIRY_S)
+            try:
+                await self.work.slow(self.accounts.delete_expired)
+            except RowcastError as error:
+                _log.warning("expired sign-ins could not be deleted: %s", error)
 
     async def _authenticate(self, token: str) -> Record | None:
         return await self.work.quick(lambda: self._account(token, "auth"))

@@ -176,7 +176,7 @@ class _Running:
             output=output,
             bus=bus,
             log=log,
-            budget=Budget(config.stream_max_bytes, config.stream_max_frames),
+            budget=Budget(config.stream_max_bytes, config.stream_max_frames, config.stream_max_age_s),
             limits=Limits(config.stream_max_total, config.stream_max_per_address),
             heartbeat_s=config.heartbeat_s,
         )

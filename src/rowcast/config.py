@@ -26,7 +26,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     query_timeout_s: how long a request may wait for the database.
     loop_budget_s: the CPU time that one request may take on the event loop, before it is run again in a thread.
     heartbeat_s: how often an idle stream gets a comment.
-    stream_idle_s: after how long without an event a stream is ended, so that its client connects again.
+    stream_max_age_s: after how long a stream is ended, so that its client connects again; 0 is never.
     stream_max_bytes: what may wait for one slow reader, before its stream is closed.
     stream_max_frames: the same as a number of events.
     stream_max_total: how many streams there may be.
@@ -46,7 +46,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     query_timeout_s: float = 30
     loop_budget_s: float = 0.002
     heartbeat_s: float = 25
-    stream_idle_s: float = 300
+    stream_max_age_s: float = 0
     stream_max_bytes: int = 1 << 20
     stream_max_frames: int = 5_000
     stream_max_total: int = 100_000

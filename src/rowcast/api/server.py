@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -173,6 +174,8 @@ def run(application: Application, listening: socket.socket, *, started: Callable
         backlog=2048,
     )
 
+    _allow_files()
+
     async def serve() -> None:
         await application.start()
         try:
@@ -182,3 +185,10 @@ def run(application: Application, listening: socket.socket, *, started: Callable
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(serve())
+
+
+def _allow_files() -> None:
+    """Raise the limit of open files as far as it may go: each stream is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

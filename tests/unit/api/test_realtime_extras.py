@@ -268,3 +268,14 @@ def test_streams_past_a_limit_are_refused_and_others_stay(tell: Tell, limits: di
         await again.close()
 
     tell(story, **limits)
+
+
+def test_a_stream_that_is_too_old_ends_gently_with_what_it_was_owed(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listener = Listener(client)
+        await listener.subscribe("posts/*")
+        await create(client, title="x")
+        assert (await listener.event())["record"]["title"] == "x"
+        await listener.ended()
+
+    tell(story, stream_max_age_s=0.2, heartbeat_s=0.1)

@@ -350,3 +350,53 @@ def test_an_unsaved_collection_finds_itself() -> None:
     filters.compile((Part("@collection.people.name = 'x'", allow_hidden=True),), scope)
     with pytest.raises(FilterError):
         filters.compile((Part("friends.age = 1", allow_hidden=True),), scope)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("@request.body.title:each = 1", 'field "title" doesn\'t support multivalue operations'),
+        ("@request.body.title:length = 1", 'field "title" doesn\'t support multivalue operations'),
+        ("@request.query.q:each = 1", "invalid modifier sequence q:each"),
+        ("@request.query.q:nope = 1", 'unknown modifier in "q:nope"'),
+        ("@request.auth.name.x = 1", 'field "name" is not a valid relation'),
+        ("strftime('%Y', day, '1', '2', '3', '4', '5', '6', '7', '8', '9') = ''", "too many arguments"),
+        ("strftime('%Y', @request.body.title:changed) = ''", "can't be an argument"),
+        ("comments_via_text.id = 1", 'invalid back relation field "text"'),
+        ("teams_via_lead.id = 1", 'invalid collection reference of a back relation field "lead"'),
+        ("f(1 = 1", "expected comma after the last argument"),
+        ("f(= 1", "unsupported argument character"),
+        ("f(1", "invalid or incomplete function"),
+        ("f(", "invalid or incomplete function"),
+    ],
+)
+def test_what_a_name_cannot_be(text: str, message: str) -> None:
+    with pytest.raises(FilterError, match=re.escape(message)):
+        compiled(text)
+
+
+def test_relations_to_nowhere_are_errors() -> None:
+    posts = world().find("posts")
+    scope = Scope(type(world().catalog)([posts]), posts)
+    for text in ("owner.name = 'x'", "@request.body.owner.name = 'x'"):
+        with pytest.raises(FilterError, match="failed to load"):
+            filters.compile((Part(text, allow_hidden=True),), scope)
+
+
+def test_numbers_out_of_range_are_zero() -> None:
+    assert bound(f"n = {'9' * 400}").params == [0.0]
+
+
+def test_a_time_in_the_request_is_read_from_it() -> None:
+    request = world().request(ME, query={"day": "2024-05-06"})
+    part = Part("strftime('%Y', @request.query.day) = '2024'", allow_hidden=True)
+    assert len(world().ids("posts", part, request=request)) == 14
+    assert world().ids("posts", part) == []
+
+
+def test_a_relation_of_the_body_can_be_an_argument() -> None:
+    part = Part(
+        "strftime('%Y', @request.body.parent.day) = '' && geoDistance(@request.body.parent.n,0,0,0) = null", True
+    )
+    assert len(world().ids("posts", part, request=RequestInfo(body={"parent": ""}))) == 14
+    assert world().ids("posts", part, request=RequestInfo(body={"parent": "p01"})) == []

@@ -260,3 +260,25 @@ def test_any_sort_compiles_or_is_a_filter_error(text: str) -> None:
         filters.compile((), world().scope("posts"), text)
     except FilterError as error:
         assert 0 <= error.start <= error.end <= len(text)
+
+
+ACCOUNTS = st.lists(REQUESTS.filter(lambda request: request.auth is not None), min_size=1, max_size=4)
+
+
+@settings(max_examples=200)
+@given(texts(LOCAL + GIVEN + FAR), ACCOUNTS, st.sampled_from(("p00", "p03", "p07", "p12")))
+def test_many_requests_at_once_are_answered_as_one_by_one(text: str, requests: list[RequestInfo], post: str) -> None:
+    assume("secret" not in text and "strftime" not in text)
+    scope = world().scope("posts", requests[0])
+    row = next(found for found in world().rows("posts") if found["id"] == post)
+    try:
+        program = filters.compile((Part(text, allow_hidden=True),), scope)
+    except FilterError:
+        return
+    source, params = filters.row_image(scope, row)
+    passed = set()
+    for places, found in program.bind_sets(requests):
+        sql = f"{found.table} SELECT DISTINCT {found.number} FROM {source} {found.joins} WHERE {found.where}"
+        numbers = world().db.execute(sql, [*found.table_params, *params, *found.params])
+        passed |= {places[int(str(number[0]))] for number in numbers}
+    assert passed == {place for place, one in enumerate(requests) if world().passes(text, scope, row, one)}

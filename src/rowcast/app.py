@@ -132,6 +132,7 @@ class App:
         directory = open_directory(
             config.data_dir,
             budget_s=config.loop_budget_s,
+            query_timeout_s=config.query_timeout_s,
             allow_unknown_migrations=config.allow_unknown_migrations,
         )
         self._running = _Running(config, directory)

@@ -23,7 +23,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     index_fallback: whether a missing static file is answered with the root index.html.
     dev: whether errors and requests are printed.
     encryption_env: the environment variable with the key of the stored settings.
-    query_timeout_s: how long a request may wait for the database.
+    query_timeout_s: how long the reads of one request may take.
     loop_budget_s: the CPU time that one request may take on the event loop, before it is run again in a thread.
     heartbeat_s: how often an idle stream gets a comment.
     stream_max_age_s: after how long a stream is ended, so that its client connects again; 0 is never.

@@ -16,7 +16,7 @@ from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import Authenticate, Receive, Request, Scope, Send
+from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
 from rowcast.config import SettingsRef
@@ -32,6 +32,7 @@ from rowcast.errors import (
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.networks import is_listed
+from rowcast.storage import QueryTimeoutError
 
 _log = logging.getLogger("rowcast.api")
 
@@ -40,6 +41,8 @@ _SECURITY: Headers = [
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"x-xss-protection", b"1; mode=block"),
 ]
+
+_UNREADABLE = responses.Response(400, b"400 Bad Request", [(b"content-type", b"text/plain; charset=utf-8")])
 
 _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
 
@@ -70,6 +73,10 @@ class Pipeline:
         """Answer one request. Never raises for what a client sent."""
         request = Request(scope, receive)
         path = request.raw_path
+        if "%" in path and unescape(path) is None:
+            # Go's server refuses it before anything runs.
+            await _UNREADABLE.send(request, send, [])
+            return
         if (cleaned := clean(path)) != path or self._routes.directory(request.method, path):
             await self._move(request, send, cleaned if cleaned != path else path + "/")
             return
@@ -153,7 +160,7 @@ def as_api_error(raised: Exception) -> ApiError:
     """Return what a client is told of an error; what nobody foresaw is logged and told as a 500."""
     if isinstance(raised, ApiError):
         return raised
-    if isinstance(raised, FilterError):
+    if isinstance(raised, FilterError | QueryTimeoutError):
         return BadRequestError()
     _log.error("a request failed", exc_info=raised)
     return InternalError()

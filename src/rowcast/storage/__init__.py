@@ -18,6 +18,7 @@ from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 
 __all__ = [
     "BudgetExceededError",
+    "QueryTimeoutError",
     "Reader",
     "Row",
     "Snapshot",
@@ -42,6 +43,10 @@ class StorageError(RowcastError):
     def __init__(self, message: str, *, engine_text: str = "") -> None:
         super().__init__(message)
         self.engine_text = engine_text or message
+
+
+class QueryTimeoutError(StorageError):
+    """A read took longer than reads may take."""
 
 
 class UniqueError(StorageError):

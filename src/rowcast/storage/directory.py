@@ -42,7 +42,13 @@ class DataDir:
         self.auxiliary.close()
 
 
-def open_directory(path: str | Path, *, budget_s: float = 0.002, allow_unknown_migrations: bool = False) -> DataDir:
+def open_directory(
+    path: str | Path,
+    *,
+    budget_s: float = 0.002,
+    query_timeout_s: float = 30.0,
+    allow_unknown_migrations: bool = False,
+) -> DataDir:
     """Open a data directory, or make a new one where there is none or an empty one.
 
     Raises DataDirError with a text for the person who runs the server: not a
@@ -55,8 +61,8 @@ def open_directory(path: str | Path, *, budget_s: float = 0.002, allow_unknown_m
         raise DataDirError(f"the data directory {root} can't be made: {error.strerror}") from error
     opened: list[SQLiteStorage] = []
     try:
-        opened.append(data := _open(root / "data.db", budget_s))
-        opened.append(auxiliary := _open(root / "auxiliary.db", budget_s))
+        opened.append(data := _open(root / "data.db", budget_s, query_timeout_s))
+        opened.append(auxiliary := _open(root / "auxiliary.db", budget_s, query_timeout_s))
         create_auxiliary(auxiliary)
         create_data(data)
         catalog, settings = _load(data, allow_unknown_migrations)
@@ -69,12 +75,12 @@ def open_directory(path: str | Path, *, budget_s: float = 0.002, allow_unknown_m
     return DataDir(root, data, auxiliary, catalog, settings)
 
 
-def _open(file: Path, budget_s: float) -> SQLiteStorage:
+def _open(file: Path, budget_s: float, query_timeout_s: float) -> SQLiteStorage:
     try:
         tables = inspect(file)
         if tables and file.name == "data.db":
             check_tables(tables)
-        return SQLiteStorage(file, budget_s=budget_s, create=True)
+        return SQLiteStorage(file, budget_s=budget_s, query_timeout_s=query_timeout_s, create=True)
     except (StorageError, DataDirError) as error:
         raise DataDirError(f"{file} can't be opened: {error}") from error
 

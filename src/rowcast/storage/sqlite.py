@@ -30,11 +30,17 @@ class SQLiteStorage:
     dialect = SQLITE
 
     def __init__(
-        self, path: str | Path, *, publish: Publish | None = None, budget_s: float = 0.002, create: bool = False
+        self,
+        path: str | Path,
+        *,
+        publish: Publish | None = None,
+        budget_s: float = 0.002,
+        query_timeout_s: float = 30.0,
+        create: bool = False,
     ) -> None:
         self.path = str(path)
         self._budget_s = budget_s
-        self._readers = Readers(self.path)
+        self._readers = Readers(self.path, query_timeout_s)
         try:
             self._writer = Writer(self.path, self._readers, create=create)
         except apsw.Error as error:

@@ -14,6 +14,7 @@ from time import perf_counter, thread_time
 import apsw
 
 BUSY_TIMEOUT_MS = 10_000
+DEADLINE_STEPS = 100_000
 METER_STEPS = 500
 """SQLite asks the meter after this many VM steps (some 10 us)."""
 
@@ -69,6 +70,19 @@ class Meter:
             self._cpu_end = thread_time() + self._seconds
             self._wall_end = perf_counter() + 8 * self._seconds
         return thread_time() > self._cpu_end or perf_counter() > self._wall_end
+
+
+class Deadline:
+    """Bounds the wall time of the reads of one block in a thread, where no budget does."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, seconds: float) -> None:
+        self._end = perf_counter() + seconds
+
+    def is_over(self) -> bool:
+        """Whether the time is up (True stops the statement)."""
+        return perf_counter() > self._end
 
 
 class Turns:

@@ -16,8 +16,8 @@ import apsw
 
 from rowcast.errors import RowcastError
 from rowcast.sql import SQLValue
-from rowcast.storage import BudgetExceededError, Row, StorageError
-from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, connect
+from rowcast.storage import BudgetExceededError, QueryTimeoutError, Row, StorageError
+from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, DEADLINE_STEPS, METER_STEPS, Deadline, Meter, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 
 _IDLE_READERS = 16
@@ -52,7 +52,8 @@ class Local(threading.local):
 class Readers:
     """The reader connections of one file, and the budgets of its threads."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
         self.local = Local()
         self.snapshots: set[SQLiteSnapshot] = set()
         self.room = threading.Condition()
@@ -188,7 +189,15 @@ class Read(Statements):
         meter = readers.local.meter
         if meter is not None:
             connection.set_progress_handler(meter.is_spent, METER_STEPS)
+        else:
+            connection.set_progress_handler(Deadline(readers.timeout_s).is_over, DEADLINE_STEPS)
         return self
+
+    def _failed(self, error: Exception) -> Exception:
+        meaning = translate(error)
+        if isinstance(meaning, BudgetExceededError) and self._readers.local.meter is None:
+            return QueryTimeoutError(f"a query took longer than {self._readers.timeout_s:g} s")
+        return meaning
 
     def __exit__(self, *raised: object) -> None:
         connection = self._connection

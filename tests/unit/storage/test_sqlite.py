@@ -14,7 +14,7 @@ import pytest
 
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
-from rowcast.storage import BudgetExceededError, Reader, Snapshot, Storage, StorageError, UniqueError
+from rowcast.storage import BudgetExceededError, QueryTimeoutError, Reader, Snapshot, Storage, StorageError, UniqueError
 from rowcast.storage.sqlite import SQLiteStorage
 from rowcast.storage.sqlite_readers import SQLiteSnapshot, inspect
 
@@ -666,3 +666,13 @@ def test_a_missing_file_is_made_only_when_asked(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="can't be opened"):
         SQLiteStorage(tmp_path / "missing.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_that_takes_too_long_is_ended_and_the_connection_goes_on(tmp_path: Path) -> None:
+    storage = SQLiteStorage(tmp_path / "data.db", create=True, query_timeout_s=0.05)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(QueryTimeoutError, match=r"longer than 0\.05 s"), storage.read() as reader:
+        reader.value(endless)
+    with storage.read() as reader:
+        assert reader.value("SELECT 1") == 1
+    storage.close()

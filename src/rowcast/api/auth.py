@@ -48,7 +48,7 @@ class AuthApi:
         """Return an account with a token that can't be renewed."""
         collection = self._accounts.collection(request.values[0])
         account = await self._work.quick(lambda: self._accounts.find(collection, request.values[1]))
-        body = await forms.read(request)
+        body = await forms.read(request, hides_type=True)
         duration = forms.bind(body, {"duration": "integer"})["duration"]
         seconds = duration if isinstance(duration, int) else 0
         if error := checks.at_least(seconds, 0):

@@ -15,12 +15,14 @@ from rowcast.errors import BadRequestError
 _UNREADABLE = "An error occurred while loading the submitted data."
 
 
-async def read(request: Request) -> Body:
-    """Read the body of a form. Raises BadRequestError."""
+async def read(request: Request, *, hides_type: bool = False) -> Body:
+    """Read the body of a form. Raises BadRequestError; with `hides_type` also of the content type."""
     try:
         return await wire.read(request)
-    except MalformedBodyError as error:
-        raise BadRequestError(_UNREADABLE) from error
+    except BadRequestError as error:
+        if hides_type or isinstance(error, MalformedBodyError):
+            raise BadRequestError(_UNREADABLE) from error
+        raise
 
 
 def texts(body: Body, names: Sequence[str]) -> list[str]:
@@ -39,7 +41,7 @@ def bind(body: Body, kinds: dict[str, Kind]) -> dict[str, object]:
 
 def values(body: Body) -> dict[str, object]:
     """Return what rules see of a body that was read as a form."""
-    return body.values() if body.form is not None or isinstance(body.json, dict) else {}
+    return body.values() if body.holds_values else {}
 
 
 def device_of(request: Request) -> Device:

@@ -7,6 +7,7 @@ from rowcast.admin.collections import Collections
 from rowcast.api import wire
 from rowcast.api.request import Request
 from rowcast.api.responses import NO_CONTENT, Answer, picked
+from rowcast.api.wire import MalformedBodyError
 from rowcast.api.work import Work
 from rowcast.errors import BadRequestError
 
@@ -55,7 +56,7 @@ class CollectionsApi:
 
     async def import_(self, request: Request) -> Answer:
         """Create and change many collections at once."""
-        body = await _body(request, _UNREADABLE_FORM)
+        body = await _body(request, _UNREADABLE_FORM, hides_type=False)
         await self._work.slow(lambda: self._collections.import_(body))
         return NO_CONTENT
 
@@ -69,15 +70,17 @@ class CollectionsApi:
 
     async def dry_run_view(self, request: Request) -> Answer:
         """Try the query of a view."""
-        body = await _body(request, _UNREADABLE_FORM)
+        body = await _body(request, _UNREADABLE_FORM, hides_type=False)
         result = await self._work.slow(lambda: self._collections.dry_run_view(body))
         return picked(request, encoding.encode(result))
 
 
-async def _body(request: Request, unreadable: str) -> object:
+async def _body(request: Request, unreadable: str, *, hides_type: bool = True) -> object:
     """Return the body: decoded JSON, the values of a form, or None. Raises BadRequestError with the text given."""
     try:
         body = await wire.read(request)
         return body.json if body.form is None else body.values()
     except BadRequestError as error:
-        raise BadRequestError(unreadable) from error
+        if hides_type or isinstance(error, MalformedBodyError):
+            raise BadRequestError(unreadable) from error
+        raise

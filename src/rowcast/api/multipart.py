@@ -6,6 +6,7 @@ Limits on parts and on the size of fields follow Go's mime/multipart.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from rowcast.schema.uploads import Upload, upload
+
+# It warns of every malformed body, which any client can send.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 _MAX_PARTS = 1000
 _MAX_HEADER_BYTES = 64 * 1024

@@ -111,7 +111,7 @@ class Realtime:
 def check(client_id: str, topics: Sequence[str]) -> None:
     """Check a submitted form; lengths count bytes. Raises BadRequestError with an entry for each bad field."""
     data = ErrorData()
-    if not client_id.strip():
+    if not client_id:
         data["clientId"] = _REQUIRED
     elif len(client_id.encode()) > MAX_CLIENT_ID_BYTES:
         data["clientId"] = _length(1, MAX_CLIENT_ID_BYTES)

@@ -58,15 +58,22 @@ class Body:
     json: object = None
     form: Mapping[str, list[str]] | None = None
     files: Mapping[str, list[Upload]] = field(default_factory=dict)
+    is_xml: bool = False
+    """Whether the body is XML, of which the reference makes forms by the names of their Go fields, and no maps."""
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether `values` has something to return."""
+        return self.form is not None or isinstance(self.json, dict)
 
     def values(self) -> dict[str, object]:
         """Return the body as a map. Raises MalformedBodyError where it is none."""
         if self.form is None:
-            if self.json is None:
-                return {}
             if isinstance(self.json, dict):
                 return self.json
-            raise MalformedBodyError
+            if self.json is not None or self.is_xml:
+                raise MalformedBodyError
+            return {}
         found: dict[str, object] = {}
         for name, texts in self.form.items():
             if name != JSON_PAYLOAD:
@@ -127,13 +134,10 @@ async def read(request: Request) -> Body:
     if content_type.startswith("multipart/form-data"):
         return await _read_multipart(request, content_type)
     if content_type.startswith("application/x-www-form-urlencoded"):
-        pairs: list[tuple[str, str]] = []
-        if request.method in _FORM_METHODS:
-            pairs += query_pairs(await content(request, _MAX_URLENCODED))
-        return Body(form=_grouped(pairs + _query(request)))
+        text = await content(request, _MAX_URLENCODED) if request.method in _FORM_METHODS else b""
+        return Body(form=_grouped(_pairs(text) + _pairs(request.scope["query_string"])))
     if content_type.startswith(_XML):
-        # The reference reads XML into forms by the names of their Go fields, and nothing else.
-        raise MalformedBodyError
+        return Body(is_xml=True)
     raise UnsupportedContentTypeError
 
 
@@ -171,13 +175,16 @@ async def _read_multipart(request: Request, content_type: str) -> Body:
         reader.end()
     except ValueError as error:
         raise MalformedBodyError from error
-    return Body(form=_grouped(_query(request) + reader.fields), files=reader.uploads())
+    # Go's Request.Form holds the query besides the body.
+    return Body(form=_grouped(_pairs(request.scope["query_string"]) + reader.fields), files=reader.uploads())
 
 
-def _query(request: Request) -> list[tuple[str, str]]:
-    """Return the pairs of the query, which Go's Request.Form holds besides those of the body."""
-    text = request.scope["query_string"]
-    return query_pairs(text) if text else []
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    """Return the pairs of a form or a query. Raises MalformedBodyError where one of them is malformed."""
+    pairs = query_pairs(text) if text else []
+    if len(pairs) != sum(map(bool, text.split(b"&"))):
+        raise MalformedBodyError
+    return pairs
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:

@@ -169,6 +169,20 @@ def test_unreadable_collections_are_refused(
     tell(story)
 
 
+def test_foreign_content_types_are_told_where_the_reference_tells(tell: Tell, template: Template) -> None:
+    async def story(client: Client) -> None:
+        messages = {
+            ("PUT", "/api/collections/import"): "Unsupported Content-Type.",
+            ("POST", "/api/collections"): "Failed to load the collection type data due to invalid formatting.",
+            ("POST", "/api/collections/users/auth-with-password"): "Unsupported Content-Type.",
+        }
+        for (method, target), message in messages.items():
+            reply = await client(method, target, b"x", headers=[("Content-Type", "a/b")], token=template.root_token)
+            assert (reply.status, reply.message) == (400, message)
+
+    tell(story)
+
+
 def test_a_collection_can_come_as_a_form(tell: Tell, template: Template) -> None:
     async def story(client: Client) -> None:
         headers = [("Content-Type", "application/x-www-form-urlencoded")]

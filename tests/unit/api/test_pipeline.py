@@ -110,6 +110,15 @@ def test_other_spellings_of_a_path_are_redirected(tell: Tell, target: str, locat
     tell(story)
 
 
+@pytest.mark.parametrize("target", ["/%", "/a/%zz", "/api/health%2"])
+def test_malformed_paths_are_refused(tell: Tell, target: str) -> None:
+    async def story(client: Client) -> None:
+        reply = await client("GET", target)
+        assert (reply.status, reply.body) == (400, b"400 Bad Request")
+
+    tell(story)
+
+
 def test_only_who_gets_a_page_is_shown_where_it_moved(tell: Tell) -> None:
     async def story(client: Client) -> None:
         reply = await client("POST", "/api//batch", {})

@@ -120,6 +120,9 @@ def test_reads_bodies_as_maps(content_type: str, data: bytes, target: str, value
         (JSON, b'"x"'),
         (JSON, b"{"),
         (FORM, b"@jsonPayload=x"),
+        (FORM, b"a=%zz"),
+        (FORM, b"a=1;b=2"),
+        ("text/xml", b"<a>1</a>"),
         (FORM, b"@jsonPayload=%7B%7Dx"),
         (FORM, b"@jsonPayload=%5B%5D"),
         ("multipart/form-data", b"x"),
@@ -155,6 +158,17 @@ def test_a_chunked_body_without_a_piece_is_not_json() -> None:
 
 def test_pieces_are_joined() -> None:
     assert read(None, pieces=[b'{"a', b'":', b"1}"]).values() == {"a": 1}
+
+
+def test_xml_is_read_as_a_form_without_known_fields() -> None:
+    assert read(b"<name>x</name>", "application/xml").bind(KINDS) == ZERO
+
+
+def test_a_malformed_query_spoils_a_form_but_no_json() -> None:
+    assert read(b'{"a":1}', target="/?x=%zz").values() == {"a": 1}
+    for content_type, data in ((FORM, b"a=1"), (MULTIPART, part("a", b"1") + b"--XX--")):
+        with pytest.raises(MalformedBodyError):
+            read(data, content_type, target="/?x=%zz")
 
 
 def test_get_requests_have_no_urlencoded_body() -> None:

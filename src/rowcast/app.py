@@ -135,7 +135,11 @@ class App:
             query_timeout_s=config.query_timeout_s,
             allow_unknown_migrations=config.allow_unknown_migrations,
         )
-        self._running = _Running(config, directory)
+        try:
+            self._running = _Running(config, directory)
+        except BaseException:
+            directory.close()
+            raise
         return self._running
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -324,10 +324,13 @@ def _listen(address: str) -> socket.socket:
 def _run_server(config: Config, listening: socket.socket) -> None:
     """Serve until a signal asks to stop."""
     import gc
+    import logging
 
     from rowcast.api import server
     from rowcast.app import App
 
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("rowcast").setLevel(logging.DEBUG if config.dev else logging.INFO)
     app = App(config=config)
 
     def started() -> None:

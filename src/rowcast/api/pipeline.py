@@ -68,6 +68,7 @@ class Pipeline:
         self._limits = limits
         self._cors = cors
         self._activity = activity
+        self._is_traced = _log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for what a client sent."""
@@ -96,8 +97,11 @@ class Pipeline:
             if request.cleanups:
                 request.cleanup()
         await answer.send(request, send, headers + _SECURITY)
+        took_s = time.perf_counter() - started
+        if self._is_traced:
+            _log.debug("%d %s %s %.1f ms", answer.status, request.method, request.raw_path, took_s * 1000)
         if self._activity.is_on and (error is not None or route.is_success_logged):
-            self._note(request, answer.status, time.perf_counter() - started, error)
+            self._note(request, answer.status, took_s, error)
 
     async def _answer(self, request: Request, route: Route) -> Answer:
         settings = self._settings.current

@@ -269,3 +269,12 @@ def test_public_files_are_behind_all_routes(tell: Tell, tmp_path: Path) -> None:
         assert (await client("GET", "/api/unknown")).body == NOT_FOUND
 
     tell(story, public_dir=str(public))
+
+
+def test_requests_are_traced_if_asked_for(tell: Tell, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(client: Client) -> None:
+        await client("GET", "/api/health?x")
+
+    caplog.set_level("DEBUG", "rowcast.api")
+    tell(story)
+    assert "200 GET /api/health " in caplog.text

@@ -15,7 +15,7 @@ from typing import Literal
 
 from rowcast.api import jsonbody
 from rowcast.api.multipart import MultipartReader
-from rowcast.api.request import Request, query_pairs
+from rowcast.api.request import Message, Receive, Request, query_pairs
 from rowcast.errors import BadRequestError, BodyTooLargeError
 from rowcast.schema.uploads import Upload
 
@@ -122,8 +122,7 @@ async def read(request: Request) -> Body:
     Raises MalformedBodyError, UnsupportedContentTypeError, and BodyTooLargeError
     past `request.body_limit`.
     """
-    headers = request.headers
-    if headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers:
+    if not await _has_body(request):
         return _EMPTY
     content_type = request.header(b"content-type")
     if content_type.startswith("application/json"):
@@ -139,6 +138,24 @@ async def read(request: Request) -> Body:
     if content_type.startswith(_XML):
         return Body(is_xml=True)
     raise UnsupportedContentTypeError
+
+
+async def _has_body(request: Request) -> bool:
+    headers = request.headers
+    length = headers.get(b"content-length")
+    if length is not None or b"transfer-encoding" in headers:
+        return length != b"0"
+    if request.scope["http_version"].startswith("1"):
+        return False
+    # From HTTP/2 on a body needs no header; its first piece tells.
+    first, receive = await request.receive(), request.receive
+    request.receive = lambda: _replayed(request, first, receive)
+    return bool(first.get("body") or first.get("more_body"))
+
+
+async def _replayed(request: Request, first: Message, receive: Receive) -> Message:
+    request.receive = receive
+    return first
 
 
 async def content(request: Request, limit: int = 0) -> bytes:

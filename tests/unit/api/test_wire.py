@@ -171,6 +171,15 @@ def test_a_malformed_query_spoils_a_form_but_no_json() -> None:
             read(data, content_type, target="/?x=%zz")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "values"), [([b""], {}), ([b'{"a":1}'], {"a": 1}), ([b"", b'{"a"', b":1}"], {"a": 1})]
+)
+def test_http_2_bodies_need_no_length(pieces: list[bytes], values: dict[str, object]) -> None:
+    made = request("POST", "/", [("Content-Type", JSON)], pieces)
+    made.scope["http_version"] = "2"
+    assert asyncio.run(wire.read(made)).values() == values
+
+
 def test_get_requests_have_no_urlencoded_body() -> None:
     assert read(b"a=1", FORM, method="GET", target="/?b=2").values() == {"b": 2}
 

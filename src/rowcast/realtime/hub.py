@@ -38,11 +38,12 @@ from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Position, Record
+from rowcast.schema.rows import moved
 from rowcast.storage import BudgetExceededError, Reader, Storage
 
 _log = logging.getLogger(__name__)
 
-_SLICE_S = 0.001
+_SLICE_S = 0.0005
 """How long the hub works before it lets waiting requests have their turn."""
 
 _ROUND = 64
@@ -390,4 +391,4 @@ class Hub:
             if is_revoked:
                 self._revoke(account)
             elif after is not None:
-                account.record.collection = after
+                self._accounts.update(account, moved(account.record, after))

@@ -16,7 +16,6 @@ from types import TracebackType
 
 import apsw
 
-from rowcast.errors import RowcastError
 from rowcast.schema.record import Change
 from rowcast.sql import SQLValue
 from rowcast.storage import BudgetExceededError, StorageError
@@ -219,7 +218,8 @@ class _Write(SQLiteTransaction):
             if self.changes and self.writer.before_commit is not None:
                 self.writer.before_commit(self)
             self._cursor.execute("COMMIT")
-        except (apsw.Error, RowcastError) as error:
+        except BaseException as error:
+            # Whatever it is: a transaction that stayed open would keep every later one from beginning.
             self._roll_back()
             if isinstance(error, apsw.Error):
                 raise translate(error) from error

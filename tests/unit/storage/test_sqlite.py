@@ -676,3 +676,17 @@ def test_a_read_that_takes_too_long_is_ended_and_the_connection_goes_on(tmp_path
     with storage.read() as reader:
         assert reader.value("SELECT 1") == 1
     storage.close()
+
+
+def test_whatever_fails_before_a_commit_undoes_it_and_the_next_writer_can_begin(storage: SQLiteStorage) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("no text")
+
+    collection = Collection(id="c", name="c")
+    storage.before_commit = fail
+    with pytest.raises(ValueError, match="no text"), storage.write() as tx:
+        tx.run("INSERT INTO t VALUES ('a', '', '')")
+        tx.changes.append(Change("create", Record(collection, {"id": "a"})))
+    storage.before_commit = None
+    with storage.write() as tx:
+        assert tx.value("SELECT count(*) FROM t") == 0

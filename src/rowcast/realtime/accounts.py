@@ -1,11 +1,13 @@
 """Who is connected: accounts, their streams, and a look-up by their values.
 
-Owned by the event loop. `with_value` alone may be called from the thread that
-judges: it copies what it finds, so that streams may come and go meanwhile.
+Owned by the event loop. `with_value` alone may be called from threads that judge:
+it copies what it finds, so that streams may come and go meanwhile, and an index is
+made under `_lock`, so that an account that comes then is not missing from it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,6 +57,7 @@ class Accounts:
         self._streams: dict[Account, dict[Stream, None]] = {}
         # By kind and name of a value, made when it is first asked for: value -> accounts.
         self._indexes: dict[tuple[str, str], dict[str, dict[Account, None]]] = {}
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Account]:
         return iter(tuple(self._streams))
@@ -72,8 +75,10 @@ class Accounts:
         key = (record.collection.id, record.id)
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = Account(record)
-            self._index(account)
+            account = Account(record)
+            with self._lock:
+                self._accounts[key] = account
+                self._index(account)
         stream.account = account
         self._streams.setdefault(account, {})[stream] = None
 
@@ -86,14 +91,16 @@ class Accounts:
         streams.pop(stream, None)
         if not streams and account.record is not None:
             del self._streams[account]
-            self._unindex(account)
-            del self._accounts[account.record.collection.id, account.record.id]
+            with self._lock:
+                self._unindex(account)
+                del self._accounts[account.record.collection.id, account.record.id]
 
     def update(self, account: Account, record: Record) -> None:
         """Give an account its new values."""
-        self._unindex(account)
-        account.record = record
-        self._index(account)
+        with self._lock:
+            self._unindex(account)
+            account.record = record
+            self._index(account)
 
     def with_value(self, kind: str, name: str, value: str) -> tuple[Account, ...]:
         """Return the accounts of a kind whose text `name` is `value`."""
@@ -102,12 +109,17 @@ class Accounts:
             return () if account is None else (account,)
         index = self._indexes.get((kind, name))
         if index is None:
-            index = {}
-            for account in tuple(self._accounts.values()):
+            index = self._made(kind, name)
+        return tuple(index.get(value, ()))
+
+    def _made(self, kind: str, name: str) -> dict[str, dict[Account, None]]:
+        index: dict[str, dict[Account, None]] = {}
+        with self._lock:
+            for account in self._accounts.values():
                 if account.kind == kind and account.record is not None:
                     index.setdefault(account.record.text(name), {})[account] = None
             self._indexes[kind, name] = index
-        return tuple(index.get(value, ()))
+        return index
 
     def _index(self, account: Account) -> None:
         for (kind, name), index in tuple(self._indexes.items()):

@@ -27,7 +27,7 @@ from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
 from rowcast.schema.record import Action, Change, Position, Record
-from rowcast.schema.rows import from_row, new_record, to_row
+from rowcast.schema.rows import from_row, moved, new_record, to_row
 from rowcast.sql import SQLValue
 from rowcast.storage import Reader, Storage, Transaction
 
@@ -153,7 +153,8 @@ class ChangeLog:
             return []
         recent = self._in_memory(start)
         if recent is not None:
-            return [change for change in recent if change.position and change.position.number <= end.number][:limit]
+            found = [change for change in recent if change.position and change.position.number <= end.number]
+            return [self._as_now(change) for change in found[:limit]]
         if not self._is_stored or not self.knows(reader, start):
             return None
         rows = reader.rows(
@@ -163,16 +164,23 @@ class ChangeLog:
         )
         return [self._change(*row) for row in rows]
 
+    def _as_now(self, change: Change) -> Change:
+        """Return a change with its record in the form that its collection has now: a field may have been hidden."""
+        collection = self._catalog.current.find(change.record.collection.id)
+        if collection is None or collection is change.record.collection:
+            return change
+        earlier = change.previous and moved(change.previous, collection)
+        return replace(change, record=moved(change.record, collection), previous=earlier)
+
     def _in_memory(self, position: Position) -> list[Change] | None:
         """Return the changes behind a position if memory has all of them."""
         recent = list(self._recent)
-        if position == self._memory_start:
-            # Looked at again: a thread may have dropped the oldest in between.
-            return recent if position == self._memory_start else None
-        for index, change in enumerate(recent):
-            if change.position == position:
-                return recent[index + 1 :]
-        return None
+        if position != self._memory_start and all(change.position != position for change in recent):
+            return None
+        # A thread may be moving the start meanwhile: what is returned begins right behind the position, or nowhere.
+        behind = [change for change in recent if change.position and change.position.number > position.number]
+        first = behind[0].position if behind else None
+        return behind if first is None or first.number == position.number + 1 else None
 
     def _trim(self, tx: Transaction, added: int, at: int) -> None:
         """Drop what is beyond the retention, a bounded part of it now and then."""
@@ -181,15 +189,15 @@ class ChangeLog:
             return
         self._since_trim = 0
         kept, end = self._retention, self._end.number
-        first = tx.value(f"SELECT min(number) FROM {_TABLE}")
-        tx.run(
-            f"DELETE FROM {_TABLE} WHERE number < ? AND (number <= ? OR at < ?)",
-            [
-                min(end, int(first or 0) + max(_TRIM_ROWS, 4 * added)),
-                end - kept.max_changes,
-                at - int(kept.max_age_s * 1000),
-            ],
+        first = int(tx.value(f"SELECT min(number) FROM {_TABLE}") or 0)
+        most = min(end, first + max(_TRIM_ROWS, 4 * added))
+        # Always from the oldest on: where a clock was set back, what is kept must not get a hole.
+        fresh = tx.value(
+            f"SELECT number FROM {_TABLE} WHERE number < ? AND at >= ? ORDER BY number LIMIT 1",
+            [most, at - int(kept.max_age_s * 1000)],
         )
+        by_age = most if fresh is None else int(fresh)
+        tx.run(f"DELETE FROM {_TABLE} WHERE number < ?", [min(most, max(by_age, end - kept.max_changes + 1))])
 
     def _change(
         self,

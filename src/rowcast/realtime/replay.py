@@ -141,7 +141,8 @@ class Replays:
                 return None
             for change in changes:
                 known = self._catalog.current.find(change.record.collection.id)
-                addressees = list(index.addressees(known or change.record.collection, change.record.id))
+                # Nobody may see anything of a collection that is gone.
+                addressees = list(index.addressees(known, change.record.id)) if known is not None else []
                 judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
                 judged.append((change, [delivery.body for delivery in judgement.deliveries(addressees)]))
         return judged

@@ -29,6 +29,13 @@ def from_row(collection: Collection, row: Sequence[SQLValue]) -> Record:
     return Record(collection, values, values.copy(), False)
 
 
+def moved(record: Record, collection: Collection) -> Record:
+    """Return a record in a newer form of its collection; fields keep their values by their ids."""
+    row = to_row(record)
+    by_id = {field.id: row[field.name] for field in record.collection.fields}
+    return from_row(collection, [by_id.get(field.id) for field in collection.fields])
+
+
 def new_record(collection: Collection) -> Record:
     """Return a record with the zero value of each field."""
     codec = codec_of(collection)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +141,47 @@ def test_a_transaction_that_fails_takes_no_position(directory: DataDir) -> None:
     write(directory, "b")
     assert log.end.number == 2
     assert behind(log, directory, Position(1, log.end.tag)) == ["b"]
+
+
+def test_what_memory_answers_begins_right_behind_the_position_while_threads_write(directory: DataDir) -> None:
+    log = open_log(directory)
+    begun: list[tuple[int, int]] = []
+    is_done = threading.Event()
+
+    def write_many() -> None:
+        for first in range(0, 4_000, 20):
+            write(directory, *(f"r{first + index}" for index in range(20)))
+        is_done.set()
+
+    def ask() -> None:
+        with directory.data.read() as reader:
+            while not is_done.is_set():
+                start = log._memory_start
+                found = log.between(reader, start, log.end, 3)
+                if found and found[0].position:
+                    begun.append((found[0].position.number, start.number + 1))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=write_many), *(threading.Thread(target=ask) for _ in range(3))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert begun
+    assert [pair for pair in begun if pair[0] != pair[1]] == []
+
+
+def test_a_clock_that_was_set_back_leaves_no_hole(directory: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = open_log(directory, Retention(100_000, 3_600))
+    log.store()
+    now = time.time()
+    for at, prefix, commits in ((now + 7_200, "ahead", 1), (now, "right", 1), (now + 5_000, "later", 60)):
+        monkeypatch.setattr(time, "time", lambda at=at: at)
+        for commit in range(commits):
+            write(directory, *(f"{prefix}{commit}.{index}" for index in range(20)))
+    found = behind(log, directory, Position(10, log.end.tag), 10_000)
+    assert found is None or len(found) == log.end.number - 10

@@ -102,8 +102,8 @@ export class Source {
     }
 
     #tell(type, event) {
-        const cursor = this.#hasPositions && POSITION.test(event.lastEventId) ? event.lastEventId : "";
-        if (cursor && this.#isRepeated(cursor, type, event)) {
+        const cursor = this.#hasPositions ? positionOf(type, event) : "";
+        if (cursor && this.#isRepeated(cursor, type)) {
             return;
         }
         this.#call(type, event);
@@ -114,10 +114,9 @@ export class Source {
         }
     }
 
-    #isRepeated(cursor, type, event) {
+    #isRepeated(cursor, type) {
         const { cursor: last, topics } = this.#repeated;
-        // A message without an id of its own has the id of the event before it, but no cursor in its data.
-        return cursor === last && topics.has(type) && parse(event).cursor === cursor;
+        return cursor === last && topics.has(type);
     }
 
     #call(type, event) {
@@ -135,6 +134,13 @@ export class Source {
             }
         }
     }
+}
+
+/** The position of an event. Its id may be an earlier one: that to resume from; a message has none. */
+function positionOf(type, event) {
+    const { cursor, record, action } = parse(event);
+    const hasOne = type === CURSOR || (record !== undefined && action !== undefined);
+    return hasOne && typeof cursor === "string" && POSITION.test(cursor) ? cursor : "";
 }
 
 function parse(event) {

@@ -10,6 +10,7 @@ it wait in the stream's queue, where its budget counts them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -205,5 +206,6 @@ def _drop_dead_peers(transport: asyncio.Transport) -> None:
     if peer is None or option is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
         return
     # A second handle on the same socket: the loop's own object may not offer setsockopt.
-    with socket.socket(fileno=os.dup(peer.fileno())) as handle:
+    # The peer may be gone already.
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(peer.fileno())) as handle:
         handle.setsockopt(socket.IPPROTO_TCP, option, _DEAD_PEER_MS)

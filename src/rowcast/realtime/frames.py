@@ -39,12 +39,17 @@ def connect_at(client_id: str, position: Position, *, is_resumed: bool) -> bytes
     return connect(client_id)[: -len(_BODY_END)] + b',"cursor":"' + cursor + b'","resumed":' + resumed + _BODY_END
 
 
-def at(position: Position, body: bytes) -> bytes:
-    """Return the whole frame of an event for streams with a cursor: its id and a third member are the position."""
+def at(position: Position, body: bytes, *, behind: Position | None = None) -> bytes:
+    """Return the whole frame of an event for streams with a cursor: its id and a third member are the position.
+
+    `behind` is the position to resume from, where it is another one: a change of which
+    a stream gets several events is not behind it before the last of them.
+    """
     cursor = str(position).encode("ascii")
-    return b"id:" + cursor + b"\n" + body[: -len(_BODY_END)] + b',"cursor":"' + cursor + b'"' + _BODY_END
+    return id_line(str(behind or position)) + body[: -len(_BODY_END)] + b',"cursor":"' + cursor + b'"' + _BODY_END
 
 
-def heartbeat_at(position: Position) -> bytes:
-    """Return a heartbeat that moves the client's last event id, without an event."""
-    return b":\nid:" + str(position).encode("ascii") + b"\n\n"
+def progress(position: Position) -> bytes:
+    """Return an event of its own name that tells how far a stream is; it serves as a heartbeat as well."""
+    cursor = str(position)
+    return id_line(cursor) + body(b"PB_CURSOR", b'{"cursor":"' + cursor.encode("ascii") + b'"}')

@@ -32,7 +32,8 @@ from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
-from rowcast.realtime.stream import RETRY_S, Budget, CloseReason, Limits, Sink, Stream
+from rowcast.realtime.rounds import SLICE_S, Rounds
+from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -42,9 +43,6 @@ from rowcast.schema.rows import moved
 from rowcast.storage import BudgetExceededError, Reader, Storage
 
 _log = logging.getLogger(__name__)
-
-_SLICE_S = 0.0005
-"""How long the hub works before it lets waiting requests have their turn."""
 
 _ROUND = 64
 """After how many changes what was pushed is written, so that no backlog of the hub looks like a slow reader."""
@@ -96,9 +94,7 @@ class Hub:
             progress=self._progress,
             join=self._index.join,
         )
-        # Streams that were given frames since the last round of writes, and those whose sockets were full in one.
-        self._dirty: list[Stream] = []
-        self._waiting: dict[Stream, None] = {}
+        self._rounds = Rounds()
         self._is_stopping = False
         # Counts what was heard of accounts: who looked one up before may have to look again.
         self.account_changes = 0
@@ -155,6 +151,9 @@ class Hub:
             self._replays.start(stream, start)
         elif not stream.catches_up:
             self._index.join(stream)
+            if stream.has_cursor:
+                # What is new about its topics begins here.
+                self._rounds.push_soon(stream, frames.progress(self._progress.delivered))
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -201,7 +200,7 @@ class Hub:
             self._addresses[stream.address] -= 1
             if not self._addresses[stream.address]:
                 del self._addresses[stream.address]
-        self._waiting.pop(stream, None)
+        self._rounds.forget(stream)
         if stream.closed:
             self.closed[stream.closed] += 1
 
@@ -220,7 +219,7 @@ class Hub:
             body = frames.body(group.subscription.event_name, message.data)
             with_id = frames.id_line(str(self._progress.delivered)) + body
             for stream in group.streams():
-                self._push(stream, with_id if stream.has_cursor else body)
+                self._rounds.push(stream, with_id if stream.has_cursor else body)
 
     # -- changes ---------------------------------------------------------------
 
@@ -231,7 +230,7 @@ class Hub:
             try:
                 for first in range(0, len(events), _ROUND):
                     await self._dispatch_round(events[first : first + _ROUND])
-                    await self._flush()
+                    await self._rounds.write()
             finally:
                 # The deletes of one commit share a snapshot, and a commit is never split between two receives.
                 for event in events:
@@ -239,7 +238,7 @@ class Hub:
                         event.before.close()
 
     async def _dispatch_round(self, events: Sequence[Event]) -> None:
-        turn_ends = time.monotonic() + _SLICE_S
+        turn_ends = time.monotonic() + SLICE_S
         for event in events:
             if isinstance(event, CollectionChange):
                 self._collection_changed(event)
@@ -252,7 +251,7 @@ class Hub:
                         self._progress.move(event.position)
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
-                turn_ends = time.monotonic() + _SLICE_S
+                turn_ends = time.monotonic() + SLICE_S
 
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
@@ -289,46 +288,27 @@ class Hub:
         return list(judgement.deliveries(addressees))
 
     def _deliver(self, change: Change, deliveries: Iterable[Delivery]) -> None:
+        position = change.position
+        owed: dict[Stream, bytes] = {}
         for delivery in deliveries:
-            body, with_cursor = delivery.body, b""
+            body = delivery.body
             # Looked up now: judging may have run in a thread while streams left or lost their account.
             for stream in delivery.group.receivers(delivery.kind, delivery.accounts):
-                if not stream.has_cursor:
-                    self._push(stream, body)
+                if position is None or not stream.has_cursor:
+                    self._rounds.push(stream, body)
                     continue
-                if not with_cursor and change.position is not None:
-                    with_cursor = frames.at(change.position, body)
-                self._push(stream, with_cursor)
-
-    def _push(self, stream: Stream, frame: bytes) -> None:
-        if not stream.queue:
-            self._dirty.append(stream)
-        stream.push(frame)
-
-    async def _flush(self) -> None:
-        """Write what was pushed, one piece for each stream, in slices so that requests get their turn."""
-        dirty, self._dirty = self._dirty, []
-        turn_ends = time.monotonic() + _SLICE_S
-        for stream in dirty:
-            if not stream.flush():
-                self._wait_for_room(stream)
-            if time.monotonic() > turn_ends:
-                await asyncio.sleep(0)
-                turn_ends = time.monotonic() + _SLICE_S
-        # The sockets are written when the loop comes around; what commits until then leaves in the next round.
-        await asyncio.sleep(0)
-
-    def _wait_for_room(self, stream: Stream) -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
-        self._waiting[stream] = None
-
-    def _retry(self) -> None:
-        for stream in tuple(self._waiting):
-            if stream.flush():
-                self._waiting.pop(stream, None)
-        if self._waiting:
-            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
+                earlier = owed.get(stream)
+                if earlier is not None:
+                    # A cut between two events of one change must bring both again.
+                    self._rounds.push(stream, frames.at(position, earlier, behind=self._progress.delivered))
+                owed[stream] = body
+        if position is not None:
+            whole: dict[bytes, bytes] = {}
+            for stream, body in owed.items():
+                frame = whole.get(body)
+                if frame is None:
+                    frame = whole[body] = frames.at(position, body)
+                self._rounds.push(stream, frame)
 
     async def beat(self) -> None:
         """Send heartbeats, and end streams that are too old, until cancelled."""

@@ -123,9 +123,10 @@ class Replays:
             if stream.account is not account or stream.subscriptions is not subscriptions:
                 # What is left was judged for another account or other topics.
                 break
-            position = change.position or position
-            for body in bodies:
-                stream.push(frames.at(position, body))
+            before, position = position, change.position or position
+            for count, body in enumerate(bodies, start=1):
+                # A cut between two events of one change must bring both again.
+                stream.push(frames.at(position, body, behind=before if count < len(bodies) else None))
             if stream.queued_bytes > stream.budget.max_bytes // 4:
                 await _drain(stream)
         await _drain(stream)

@@ -152,7 +152,7 @@ class Stream:
         if self.start is None or self.resume_from is not None or self.catches_up:
             self.sink.write(frames.HEARTBEAT)
         else:
-            self.sink.write(frames.heartbeat_at(position))
+            self.sink.write(frames.progress(position))
 
     def close(self, reason: CloseReason) -> None:
         """End the stream once; what is queued is dropped unless the server stops."""

@@ -139,6 +139,43 @@ def test_an_unknown_position_is_a_fresh_start_and_says_so(tell: Tell, position: 
     tell(story)
 
 
+def test_a_cut_between_two_events_of_one_change_brings_both_again(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listener = Listener(client, f"{TARGET}?cursor=")
+        first = await listener.subscribe("posts/*", "posts")
+        await create(client, title="x")
+        events = [await listener.frame() for _ in range(2)]
+        cursors = [json.loads(event["data"])["cursor"] for event in events]
+        assert [event["id"] for event in events] == [first["cursor"], cursors[1]]
+        assert cursors[0] == cursors[1]
+        await listener.close()
+        again = Listener(client, headers=[("Last-Event-ID", events[0]["id"])])
+        await again.subscribe("posts/*", "posts")
+        assert [await again.frame() for _ in range(2)] == events
+        await again.close()
+
+    tell(story)
+
+
+def test_a_running_stream_is_told_where_new_topics_begin(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listener = Listener(client, f"{TARGET}?cursor=")
+        first = await listener.subscribe("posts/*")
+        await create(client, title="x")
+        seen = await listener.frame()
+        form = {"clientId": first["clientId"], "subscriptions": ["posts/*", "users/*"]}
+        assert (await client("POST", TARGET, form, client=("10.0.0.1", 1))).status == 204
+        told = await listener.frame()
+        assert (told["event"], told["id"], json.loads(told["data"])) == (
+            "PB_CURSOR",
+            seen["id"],
+            {"cursor": seen["id"]},
+        )
+        await listener.close()
+
+    tell(story)
+
+
 def test_what_was_missed_is_judged_by_the_rules(tell: Tell, template: Template) -> None:
     async def story(client: Client) -> None:
         rule = {"listRule": '@request.auth.id != "" && count > 1'}

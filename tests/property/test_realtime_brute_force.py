@@ -1,0 +1,334 @@
+"""What every stream gets is what asking for each stream one by one would have given.
+
+Random collections, rules, accounts, topics and writes on a real data directory. After
+each commit the hub catches up; then each stream must hold exactly the events, in the
+order of the changes and with the bodies, that `asking` finds on the states before and after that commit.
+ROWCAST_BRUTE_FORCE=2000 runs that many examples of each test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rowcast.credentials import hash_password
+from rowcast.errors import ApiError, ForbiddenError
+from rowcast.schema.record import Change, Record
+from rowcast.schema.rows import new_record, to_row
+from rowcast.storage import Transaction
+from tests.property.asking import Asking, Event, Listener, Question
+from tests.property.engine import Engine
+from tests.property.worlds import (
+    AUTHS,
+    BASES,
+    NAMES,
+    SEEDS,
+    Schema,
+    Topic,
+    collection_id,
+    rules,
+    schemas,
+    topics,
+    values,
+)
+
+pytestmark = [pytest.mark.property, pytest.mark.timeout(3600)]
+
+EXAMPLES = int(os.environ.get("ROWCAST_BRUTE_FORCE", "80"))
+SEED = st.integers(0, SEEDS - 1)
+HASH = hash_password("correct horse", 4)
+SUPERUSERS = "_superusers"
+
+
+# -- what happens ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of a transaction. `kind`: create, update, delete, rekey (new token key of an account)."""
+
+    kind: str
+    collection: str
+    place: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Writes of one transaction."""
+
+    writes: list[Write]
+
+
+@dataclass(frozen=True)
+class NewRule:
+    """A rule is changed through the collections API; `name` is its JSON name."""
+
+    collection: str
+    name: str
+    rule: str | None
+
+
+@dataclass(frozen=True)
+class NewSecret:
+    """An auth collection gets a new secret, which ends all of its tokens."""
+
+    collection: str
+
+
+@dataclass(frozen=True)
+class Subscribe:
+    """A stream, new or open, names its topics. `who`: guest, superuser or an auth collection."""
+
+    stream: int
+    who: str
+    place: int
+    topics: list[Topic]
+
+
+@dataclass(frozen=True)
+class Leave:
+    """A stream goes away."""
+
+    stream: int
+
+
+Step = Commit | NewRule | NewSecret | Subscribe | Leave
+
+MOST_STREAMS = 8
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A world and what happens in it."""
+
+    schema: Schema
+    rules: Mapping[str, Mapping[str, str | None]]
+    records: list[Write]
+    steps: list[Step]
+    budget_s: float = field(default=10.0)
+
+
+def _writes() -> st.SearchStrategy[Write]:
+    kinds = st.sampled_from((*["update"] * 5, *["create"] * 2, *["delete"] * 2, "rekey"))
+    return st.builds(Write, kinds, st.sampled_from((*NAMES, "posts", "rooms")), st.integers(0, 5), SEED)
+
+
+@st.composite
+def _rule_sets(draw: st.DrawFn, schema: Schema) -> dict[str, dict[str, str | None]]:
+    found: dict[str, dict[str, str | None]] = {}
+    for name in NAMES:
+        found[name] = {"listRule": draw(rules(schema, name)), "viewRule": draw(rules(schema, name))}
+        if name in AUTHS:
+            found[name]["manageRule"] = draw(rules(schema, name)) or None
+    return found
+
+
+@st.composite
+def _new_rules(draw: st.DrawFn, schema: Schema) -> NewRule:
+    collection = draw(st.sampled_from(NAMES))
+    name = draw(st.sampled_from(("listRule", "viewRule", *(["manageRule"] if collection in AUTHS else []))))
+    rule = draw(rules(schema, collection))
+    return NewRule(collection, name, rule or None if name == "manageRule" else rule)
+
+
+def _subscriptions(pool: list[Topic], stream: st.SearchStrategy[int]) -> st.SearchStrategy[Subscribe]:
+    """Streams choose from one pool, so that they meet in groups."""
+    who = st.sampled_from((*AUTHS * 4, "guest", SUPERUSERS))
+    chosen = st.lists(st.sampled_from(pool), min_size=1, max_size=4)
+    return st.builds(Subscribe, stream, who, st.integers(0, 3), chosen)
+
+
+@st.composite
+def _steps(draw: st.DrawFn, schema: Schema, pool: list[Topic]) -> Step:
+    kind = draw(st.integers(0, 11))
+    if kind == 11:
+        return NewSecret(draw(st.sampled_from(AUTHS)))
+    if kind == 10:
+        return Leave(draw(st.integers(0, MOST_STREAMS - 1)))
+    if kind == 9:
+        return draw(_new_rules(schema))
+    if kind == 8:
+        return draw(_subscriptions(pool, st.integers(0, MOST_STREAMS - 1)))
+    return Commit(draw(st.lists(_writes(), min_size=1, max_size=4)))
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    schema = draw(schemas())
+    rule_sets = draw(_rule_sets(schema))
+    accounts = [
+        Write("create", name, 0, seed) for name in AUTHS for seed in draw(st.lists(SEED, min_size=2, max_size=4))
+    ]
+    records = [
+        Write("create", name, 0, seed) for name in BASES for seed in draw(st.lists(SEED, min_size=1, max_size=4))
+    ]
+    pool = draw(st.lists(topics(schema, rule_sets), min_size=4, max_size=8))
+    opening: list[Step] = [draw(_subscriptions(pool, st.just(stream))) for stream in range(MOST_STREAMS)]
+    steps = draw(st.lists(_steps(schema, pool), min_size=10, max_size=20))
+    # Without a budget everything is judged in a thread.
+    budget_s = draw(st.sampled_from((10.0, 10.0, 0.0)))
+    return Scenario(schema, rule_sets, [*accounts, *records], [*opening, *steps], budget_s)
+
+
+# -- carrying it out ------------------------------------------------------------------------------
+
+
+class Play:
+    """Carries out a scenario and compares."""
+
+    def __init__(self, engine: Engine, scenario: Scenario) -> None:
+        self.engine = engine
+        self.scenario = scenario
+        self.asking = Asking()
+        self.told = 0
+
+    async def run(self) -> None:
+        self._build()
+        await self.engine.settle()
+        for step in self.scenario.steps:
+            match step:
+                case Commit():
+                    await self._commit(step)
+                case Subscribe():
+                    self._subscribe(step)
+                case Leave():
+                    name = f"stream {step.stream}"
+                    if name in self.asking.listeners:
+                        stream, _ = self.engine.streams.pop(name)
+                        self.engine.hub.disconnect(stream)
+                        del self.asking.listeners[name]
+                case NewRule():
+                    self.engine.collections.update(step.collection, {step.name: step.rule})
+                case NewSecret():
+                    secret = {"secret": os.urandom(25).hex()}
+                    self.engine.collections.update(step.collection, {"authToken": secret})
+                    self.asking.revoke(collection_id(step.collection))
+            await self.engine.settle()
+            self._compare([], [[] for _ in self.asking.listeners])
+
+    def _build(self) -> None:
+        bodies = [dict(body) for body in self.scenario.schema.bodies]
+        self.engine.collections.import_({"collections": bodies, "deleteMissing": False})
+        ruled = [{**body, **self.scenario.rules[body["name"]]} for body in bodies]
+        self.engine.collections.import_({"collections": ruled, "deleteMissing": False})
+        with self.engine.storage.write() as tx:
+            root = new_record(self.engine.of(SUPERUSERS))
+            root.set("email", "root@example.com")
+            root.values["password"] = HASH
+            self.engine.records.save(tx, root)
+        for write in self.scenario.records:
+            with self.engine.storage.write() as tx:
+                self._write(tx, write)
+        self.engine.committed.clear()
+
+    def _ids(self) -> dict[str, list[str]]:
+        return {name: self.engine.ids(name) for name in NAMES}
+
+    async def _commit(self, step: Commit) -> None:
+        engine = self.engine
+        with engine.storage.read() as before:
+            # The first read takes the snapshot.
+            before.value("SELECT 1 FROM sqlite_schema")
+            try:
+                with engine.storage.write() as tx:
+                    for write in step.writes:
+                        self._write(tx, write)
+            except ApiError:
+                assert engine.committed == []
+            changes, engine.committed = engine.committed, []
+            with engine.storage.read() as after:
+                self._check_last_images(changes, Question(engine.catalog.current, after, None))  # type: ignore[arg-type]
+                expected = self.asking.events(changes, engine.catalog.current, before, after)
+        await engine.settle()
+        self._compare(changes, list(expected.values()))
+
+    def _check_last_images(self, changes: list[Change], after: Question) -> None:
+        """The changes of a commit say what it left behind."""
+        last = {(change.record.collection.id, change.record.id): change for change in changes}
+        for change in last.values():
+            stored = after.stored(change.record.collection, change.record.id)
+            assert stored == (None if change.action == "delete" else to_row(change.record))
+
+    def _write(self, tx: Transaction, write: Write) -> None:
+        engine = self.engine
+        collection = engine.of(write.collection)
+        ids = {name: [str(row[0]) for row in tx.rows(f'SELECT "id" FROM "{name}" ORDER BY rowid')] for name in NAMES}
+        if write.kind == "create":
+            record = new_record(collection)
+            if collection.is_auth:
+                record.set("email", f"{len(ids[write.collection])}-{os.urandom(3).hex()}@example.com")
+                record.values["password"] = HASH
+        else:
+            known = ids[write.collection]
+            found = engine.records.find(tx, collection, known[write.place % len(known)]) if known else None
+            if found is None:
+                return
+            record = found
+        if write.kind == "delete":
+            engine.records.delete_record(tx, record)
+            return
+        if write.kind == "rekey":
+            if collection.is_auth:
+                record.refresh_token_key()
+        else:
+            for name, value in values(self.scenario.schema, write.collection, write.seed, ids).items():
+                record.set(name, value)
+        engine.records.save(tx, record)
+
+    def _subscribe(self, step: Subscribe) -> None:
+        name = f"stream {step.stream}"
+        if name not in self.asking.listeners:
+            self.engine.connect(name)
+            self.asking.listeners[name] = Listener()
+        account = self._account(step.who, step.place)
+        ids = self._ids()
+        texts = [topic.text(ids) for topic in step.topics]
+        if self.asking.subscribe(name, texts, account):
+            self.engine.subscribe(name, texts, account)
+        else:
+            with pytest.raises(ForbiddenError):
+                self.engine.subscribe(name, texts, account)
+
+    def _account(self, who: str, place: int) -> Record | None:
+        if who == "guest":
+            return None
+        ids = self.engine.ids(who)
+        return self.engine.find(self.engine.of(who), ids[place % len(ids)]) if ids else None
+
+    def _compare(self, changes: list[Change], expected: list[list[list[Event]]]) -> None:
+        for name, per_change in zip(self.asking.listeners, expected, strict=True):
+            frames = self.engine.received(name)
+            stream, _ = self.engine.streams[name]
+            assert all(frame["id"] == stream.id for frame in frames)
+            got = [(frame["event"], frame["data"]) for frame in frames]
+            self.told += len(got)
+            rest = list(got)
+            for change, events in zip(changes, per_change, strict=True):
+                here, rest = rest[: len(events)], rest[len(events) :]
+                assert sorted(here) == sorted(events), self._told(name, change, got)
+            assert rest == [], self._told(name, None, got)
+
+    def _told(self, name: str, change: Change | None, got: list[Event]) -> str:
+        listener = self.asking.listeners[name]
+        what = f"{change.action} of {change.record.collection.name} {change.record.values}" if change else "nothing"
+        return f"{name} of {listener.account} with {listener.topics} got {got} at {what}"
+
+
+async def play(scenario: Scenario) -> int:
+    async with Engine(budget_s=scenario.budget_s) as engine:
+        one = Play(engine, scenario)
+        await one.run()
+        return one.told
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(scenario=scenarios())
+def test_streams_get_what_asking_one_by_one_gives(scenario: Scenario) -> None:
+    asyncio.run(play(scenario))

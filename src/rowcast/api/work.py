@@ -48,6 +48,10 @@ class Work:
             except BudgetExceededError:
                 if key is not None:
                     self._remember(key)
+        return await self.read(call)
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def write(self, call: Callable[[], T]) -> T:

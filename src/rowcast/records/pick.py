@@ -8,6 +8,7 @@ raised before anything is read or written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -75,11 +76,11 @@ def _modifier(text: str) -> Modifier:
     if not parts or parts[0] != "excerpt":
         raise BadRequestError(f'Invalid fields: missing or invalid modifier "{parts[0] if parts else text}".')
     arguments = parts[1:]
-    limit = int(to_number(arguments[0])) if 1 <= len(arguments) <= 2 else 0
-    if limit <= 0:
+    limit = to_number(arguments[0]) if 1 <= len(arguments) <= 2 else 0
+    if not 1 <= limit < math.inf:
         raise BadRequestError("Invalid fields: excerpt expects (max, withEllipsis?) with max above 0.")
     with_ellipsis = len(arguments) > 1 and to_bool(arguments[1])
-    return lambda value: excerpt(value, limit, with_ellipsis=with_ellipsis)
+    return lambda value: excerpt(value, int(limit), with_ellipsis=with_ellipsis)
 
 
 def _split(text: str, separators: str, *, with_parentheses: bool) -> list[str]:

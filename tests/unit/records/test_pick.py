@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -91,7 +92,19 @@ def test_only_the_items_of_a_page_are_picked() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    ["a:", "a:lower", "a:excerpt", "a:excerpt(0)", "a:excerpt(x)", "a:excerpt(1,t,3)", "a'", "a(", "*:excerpt"],
+    [
+        "a:",
+        "a:lower",
+        "a:excerpt",
+        "a:excerpt(0)",
+        "a:excerpt(x)",
+        "a:excerpt(inf)",
+        "a:excerpt(nan)",
+        "a:excerpt(1,t,3)",
+        "a'",
+        "a(",
+        "*:excerpt",
+    ],
 )
 def test_broken_fields_are_refused(fields: str) -> None:
     with pytest.raises(BadRequestError):
@@ -132,3 +145,40 @@ HTML = """ <script>var a = 123;</script> <p>Hello</p><p>t est<b>12
 )
 def test_excerpts_are_plain_text(text: str, limit: int, with_ellipsis: bool, expected: str) -> None:
     assert excerpt(text, limit, with_ellipsis=with_ellipsis) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a<b x='1>2' y=\"3>4\" z=5>b</b>", "ab"),
+        ("1 < 2 <3> <!-- <p>x</p> --><!x><?y>z", "1 < 2 <3> z"),
+        ("<iframe><p>no</p></iframe>yes<script>'</p>'</script >!", "yes!"),
+        ("a<b", "a"),
+        ("a<b x='", "a"),
+        ("a<!--", "a"),
+        ("a<script>b", "a"),
+    ],
+)
+def test_tags_are_told_from_text(text: str, expected: str) -> None:
+    assert excerpt(text, 50) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>" * 20_000 + "</x>" * 20_000,
+        "<a " * 30_000,
+        "<!--" * 30_000,
+        "<a x='" * 30_000,
+        "<" * 90_000,
+        "</a" * 30_000,
+    ],
+)
+def test_excerpts_of_broken_html_take_no_longer_than_others(text: str) -> None:
+    begin = time.process_time()
+    excerpt(text, 200)
+    assert time.process_time() - begin < 3
+
+
+def test_a_text_that_is_nearly_all_tags_is_not_read_to_its_end() -> None:
+    assert excerpt("<p>" * 60_000 + "a", 5) == ""

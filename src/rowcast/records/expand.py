@@ -3,7 +3,9 @@
 One query for each relation of each level. A related record is there only if the
 view rule of its collection lets the one who asks see it, judged in the context
 "expand". Copies core/record_query_expand.go and apis/record_helpers.go,
-expandFetch. What can't be expanded is left out and is never an error.
+expandFetch. What can't be expanded is left out and is never an error. Unlike in the
+reference, so is a step after which an answer would show hundreds of thousands of
+records: records that all relate to each other would fill the memory within a few levels.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from rowcast.storage import Reader
 _MOST_LEVELS = 6
 _MOST_BACK_RELATED = 1000
 """How many records that point to one record are expanded."""
+_MOST_SHOWN = 200_000
+"""How many records one step adds to an answer, those below them and repeated ones counted."""
 
 _BACK_RELATION = re.compile(r"(\w+)_via_(\w+)", re.ASCII)
 _OLD_BACK_RELATION = re.compile(r"(\w+)\((\w+)\)", re.ASCII)
@@ -46,6 +50,15 @@ class _Related:
     ids: Sequence[Sequence[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One call of `expand`. `sizes` holds how many records are shown where one with relations is, by its identity."""
+
+    reader: Reader
+    request: RequestInfo
+    sizes: dict[int, int]
+
+
 class Expander:
     """Expands records in place."""
 
@@ -58,36 +71,36 @@ class Expander:
         """Set the `expand` of records of one collection, along paths parted by commas."""
         tree = parse_paths(paths)
         if tree:
-            self._expand_tree(reader, records, tree, replace(request, context="expand"), 1)
+            self._expand_tree(_Walk(reader, replace(request, context="expand"), {}), records, tree, 1)
 
-    def _expand_tree(
-        self, reader: Reader, records: Sequence[Record], tree: Tree, request: RequestInfo, level: int
-    ) -> bool:
+    def _expand_tree(self, walk: _Walk, records: Sequence[Record], tree: Tree, level: int) -> bool:
         """Expand all steps of `tree`; False where none of them leads anywhere (then the step before counts neither)."""
         if level > _MOST_LEVELS or not records:
             return True
-        done = [self._expand_step(reader, records, name, below, request, level) for name, below in tree.items()]
+        done = [self._expand_step(walk, records, name, below, level) for name, below in tree.items()]
         return any(done)
 
-    def _expand_step(
-        self, reader: Reader, records: Sequence[Record], name: str, below: Tree, request: RequestInfo, level: int
-    ) -> bool:
-        related = self._related(reader, records, name)
+    def _expand_step(self, walk: _Walk, records: Sequence[Record], name: str, below: Tree, level: int) -> bool:
+        related = self._related(walk.reader, records, name)
         if related is None:
             return False
         try:
-            found = self._fetch(reader, related, request)
+            found = self._fetch(walk.reader, related, walk.request)
         except FilterError:
             return False
-        if found is None or (below and not self._expand_tree(reader, found, below, request, level + 1)):
+        if found is None or (below and not self._expand_tree(walk, found, below, level + 1)):
             return False
         by_id = {record.id: record for record in found}
-        for record, ids in zip(records, related.ids, strict=True):
+        here = [[by_id[related_id] for related_id in ids if related_id in by_id] for ids in related.ids]
+        sizes = [sum([walk.sizes.get(id(one), 1) for one in some]) for some in here]
+        if sum(sizes) > _MOST_SHOWN:
+            return False
+        for record, some, size in zip(records, here, sizes, strict=True):
             if record.expand is None:
                 record.expand = {}
-            here = [by_id[related_id] for related_id in ids if related_id in by_id]
-            if here:
-                record.expand[name] = here if related.is_multiple else here[0]
+            if some:
+                record.expand[name] = some if related.is_multiple else some[0]
+                walk.sizes[id(record)] = walk.sizes.get(id(record), 1) + size
         return True
 
     def _related(self, reader: Reader, records: Sequence[Record], name: str) -> _Related | None:
@@ -121,6 +134,8 @@ class Expander:
         ids = dict.fromkeys(related_id for ids in related.ids for related_id in ids)
         if not ids:
             return []
+        if len(ids) > _MOST_SHOWN:
+            return None
         shape = shape_of(collection)
         sql = f"{shape.columns} FROM {shape.table}"
         condition = f"{shape.id} IN (SELECT value FROM json_each(?))"
@@ -150,11 +165,15 @@ def _pointing_ids(reader: Reader, source: Collection, field: RelationField, ids:
         sql = f'SELECT "each".value, {table}."id" FROM {sources} WHERE "each".value IN {wanted}'
     else:
         sql = f'SELECT {column}, {table}."id" FROM {table} WHERE {column} IN {wanted}'
-    most = _MOST_BACK_RELATED * len(ids)
+    most = min(_MOST_BACK_RELATED * len(ids), _MOST_SHOWN + 1)
     rows = reader.rows(f"{sql} LIMIT {most}", [dump(list(ids))])
     if len(rows) == most and len(ids) > 1:
         # One record may have taken the share of the others.
-        rows = [row for one in ids for row in reader.rows(f"{sql} LIMIT {_MOST_BACK_RELATED}", [dump([one])])]
+        rows = []
+        for one in ids:
+            rows += reader.rows(f"{sql} LIMIT {_MOST_BACK_RELATED}", [dump([one])])
+            if len(rows) > _MOST_SHOWN:
+                break
     pointing: dict[str, list[str]] = {}
     for target, source_id in rows:
         found = pointing.setdefault(str(target), [])

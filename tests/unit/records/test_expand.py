@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rowcast.records import expand
 from rowcast.records.expand import parse_paths
 from rowcast.schema.record import Record
 from tests.unit.records.world import World
@@ -110,6 +111,20 @@ def test_expansion_stops_after_six_levels(world: World, tree: dict[str, Record])
     while "friend" in found.get("expand", {}):
         found, levels = found["expand"]["friend"], levels + 1
     assert levels == 6
+
+
+def test_a_step_that_would_show_too_many_records_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expand, "_MOST_SHOWN", 100)
+    people = [world.account().id for _ in range(9)]
+    post, *_ = [world.add("posts", title=str(number), readers=people).id for number in range(9)]
+    found = world.view("posts", post, query={"expand": "readers.posts_via_readers"})
+    assert [len(one["expand"]["posts_via_readers"]) for one in found["expand"]["readers"]] == [9] * 9
+    # Each of 81 posts would come with nine readers.
+    deep = {"expand": "author,readers.posts_via_readers.readers"}
+    assert world.view("posts", post, query=deep)["expand"] == {}
+    monkeypatch.setattr(expand, "_MOST_SHOWN", 8)
+    assert "expand" not in world.view("posts", post, query={"expand": "readers"})
+    assert "expand" not in world.view("users", people[0], query={"expand": "posts_via_readers"})
 
 
 def test_a_deleted_target_is_left_out(world: World, tree: dict[str, Record]) -> None:

@@ -59,11 +59,13 @@ class TransportProtocol(HttpToolsProtocol):
     The application may `detach` the connection of a response that it has started: then it
     writes to the transport itself, and neither a task nor the request stays in memory.
 
-    uvicorn bounds neither the size of a request's head nor the time that it may take.
+    uvicorn bounds neither the size of a request's head nor the time that it may take, nor what
+    comes besides the content of a chunked body: its trailers are kept like headers.
     """
 
     _on_lost: Callable[[], None] | None = None
     _head_bytes = -1
+    _other_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -90,8 +92,12 @@ class TransportProtocol(HttpToolsProtocol):
             return
         if self._head_bytes >= 0:
             self._head_bytes += len(data)
+        else:
+            self._other_bytes += len(data)
         super().data_received(data)
         if self._head_bytes < 0:
+            if self._other_bytes > _MAX_HEAD_BYTES:
+                self.transport.close()
             return
         if self._head_bytes > _MAX_HEAD_BYTES:
             self.transport.close()
@@ -101,7 +107,7 @@ class TransportProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start a request's scope."""
         super().on_message_begin()
-        self._head_bytes = 0
+        self._head_bytes = self._other_bytes = 0
         self.scope["extensions"] = {TRANSPORT_EXTENSION: self}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
@@ -109,6 +115,11 @@ class TransportProtocol(HttpToolsProtocol):
         self._head_bytes = -1
         self._stop_head_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._other_bytes = 0
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""

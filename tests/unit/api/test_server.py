@@ -87,6 +87,34 @@ def test_a_head_without_an_end_is_not_read_for_ever() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("what", [b"X-A: " + b"a" * 20_000 + b"\r\n", b"a" * 20_000])
+def test_what_comes_besides_the_content_of_a_body_is_bounded(what: bytes) -> None:
+    async def run() -> None:
+        async with connected() as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            # Trailers without an end, and one chunk extension.
+            writer.write(b"1\r\na\r\n" + (b"0\r\n" if b":" in what else b"2;"))
+            with pytest.raises(ConnectionError):
+                for _ in range(200):
+                    writer.write(what)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                raise ConnectionError if await reader.read(1) == b"" else AssertionError
+
+    asyncio.run(run())
+
+
+def test_many_small_chunks_are_one_body() -> None:
+    async def run() -> None:
+        async with connected() as (reader, writer):
+            for _ in range(2):
+                writer.write(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+                writer.write(b"1\r\na\r\n" * 300_000 + b"0\r\nX-A: b\r\n\r\n")
+                assert await answer(reader) == b"300000"
+
+    asyncio.run(run())
+
+
 def test_a_head_must_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_HEAD_TIMEOUT_S", 0.05)
 

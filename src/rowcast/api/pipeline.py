@@ -135,7 +135,8 @@ class Pipeline:
     async def _move(self, request: Request, send: Send, path: str) -> None:
         """Redirect to the clean path, as Go's ServeMux does before any middleware runs."""
         query = request.scope["query_string"].decode("latin-1")
-        location = request.mounted(path) + ("?" + query if query else "")
+        # Browsers take a backslash for a slash, and two slashes for another host.
+        location = request.mounted(path.replace("\\", "%5C")) + ("?" + query if query else "")
         await responses.moved(request, location).send(request, send, [])
 
     def _note(self, request: Request, status: int, took_s: float, error: ApiError | None) -> None:

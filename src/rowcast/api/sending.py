@@ -132,7 +132,7 @@ def _timestamp(date: str) -> int | None:
     """Return an HTTP date in seconds since 1970, None where it is none."""
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -299,6 +299,8 @@ def test_files_are_sent(tell: Tell, template: Template) -> None:
         assert (await client("GET", drawing)).headers["content-type"] == "image/svg+xml"
         shown = await client("GET", document, headers=[("Range", "bytes=1-3")])
         assert (shown.status, shown.body) == (206, b"PDF")
+        never = ("If-Modified-Since", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+        assert (await client("GET", document, headers=[never])).status == 200
         assert shown.headers["content-disposition"].startswith("inline")
         assert (await client("GET", document + "?download=1")).headers["content-disposition"].startswith("attachment")
         for missing in (

@@ -94,6 +94,7 @@ def test_unknown_paths_and_methods_are_not_found(tell: Tell, method: str, target
         ("//api/health?a=1&b", "/api/health?a=1&b"),
         ("/x/../api/./health", "/api/health"),
         ("//evil.com/", "/evil.com/"),
+        ("/\\evil.com//a", "/%5Cevil.com/a"),
         ("/_", "/_/"),
         ("/a/../_?x", "/_?x"),
     ],

@@ -23,6 +23,7 @@ _PAGE = b"""<!doctype html>
 <head><meta charset="utf-8"><title>rowcast</title></head>
 <body>
 <p>rowcast is running. It has no dashboard: the API is at <a href="../api/health">/api/</a>.</p>
+<p><a href="realtime">Look at realtime streams</a></p>
 </body>
 </html>
 """

@@ -12,6 +12,7 @@ from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
+from rowcast.api.inspector import serving as inspector
 from rowcast.api.realtime import Realtime
 from rowcast.api.records import RecordsApi
 from rowcast.api.route import Route, collection_body_limit, superuser_only
@@ -77,4 +78,7 @@ def table(
         Route("POST", "/api/realtime/publish", realtime.publish, superuser_only),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
         Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
+        Route("GET", inspector.PATH, inspector.page, is_success_logged=False),
+        Route("GET", inspector.PATH + "/", inspector.slash, is_success_logged=False),
+        Route("GET", inspector.PATH + "/{name}", inspector.part, is_success_logged=False),
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import rowcast.api.inspector
 from tests.unit.api.client import Client
-from tests.unit.api.conftest import Tell
+
+Tell = Callable[..., None]
 
 FOLDER = Path(rowcast.api.inspector.__file__).parent
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -16,10 +18,12 @@ PARTS = sorted(path for path in FOLDER.iterdir() if path.suffix in TYPES)
 
 
 def test_the_page_has_a_strict_policy(tell: Tell) -> None:
+    content = (FOLDER / "index.html").read_bytes()
+
     async def story(client: Client) -> None:
         reply = await client("GET", "/_/realtime")
-        assert (reply.status, reply.body) == (200, (FOLDER / "index.html").read_bytes())
-        headers = dict(reply.headers)
+        assert (reply.status, reply.body) == (200, content)
+        headers = reply.headers
         assert headers["content-type"] == "text/html; charset=utf-8"
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self';")
@@ -31,17 +35,19 @@ def test_the_page_has_a_strict_policy(tell: Tell) -> None:
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda path: path.name)
 def test_each_part_has_its_type(tell: Tell, part: Path) -> None:
+    content = part.read_bytes()
+
     async def story(client: Client) -> None:
         reply = await client("GET", f"/_/realtime/{part.name}")
-        assert (reply.status, reply.body) == (200, part.read_bytes())
-        assert dict(reply.headers)["content-type"].startswith(TYPES[part.suffix])
+        assert (reply.status, reply.body) == (200, content)
+        assert reply.headers["content-type"].startswith(TYPES[part.suffix])
 
     tell(story)
 
 
 def test_what_is_known_is_not_sent_again(tell: Tell) -> None:
     async def story(client: Client) -> None:
-        headers = dict((await client("GET", "/_/realtime/main.js")).headers)
+        headers = (await client("GET", "/_/realtime/main.js")).headers
         assert headers["cache-control"] == "no-cache"
         for known, status in ((headers["etag"], 304), (f'W/{headers["etag"]}, "x"', 304), ('"x"', 200), ("", 200)):
             reply = await client("GET", "/_/realtime/main.js", headers=[("If-None-Match", known)])
@@ -63,7 +69,7 @@ def test_nothing_else_is_served(tell: Tell, name: str) -> None:
 def test_a_slash_too_many_is_taken_away(tell: Tell) -> None:
     async def story(client: Client) -> None:
         reply = await client("GET", "/_/realtime/")
-        assert (reply.status, dict(reply.headers)["location"]) == (307, "/_/realtime")
+        assert (reply.status, reply.headers["location"]) == (307, "/_/realtime")
 
     tell(story)
 

@@ -18,9 +18,10 @@ HTTP ?= 127.0.0.1:8090
 WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lint types imports docs bench conformance fmt lock clean
+.PHONY: help install serve demo test check lint types imports docs bench conformance fmt lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -60,6 +61,9 @@ lock: $(VENV)/.dev ## bring the lock files up to date with pyproject.toml and pa
 serve: $(VENV)/.server ## start a server (DIR=pb_data HTTP=127.0.0.1:8090)
 	$(BIN)/rowcast serve --dir $(DIR) --http $(HTTP)
 
+demo: $(VENV)/.server ## serve sample data from a new directory, with a page to look at (DEMO_ARGS="--write-for 60")
+	$(BIN)/python -m examples.demo --http $(HTTP) $(DEMO_ARGS)
+
 # -- prove ----------------------------------------------------------------------------------------
 
 test: $(VENV)/.server $(VENV)/.dev ## run all tests (PYTEST_ARGS="-k filters")
@@ -92,4 +96,4 @@ fmt: $(VENV)/.server $(VENV)/.dev ## format, and fix what ruff can fix
 
 clean: ## remove what the targets made, except data
 	rm -rf $(VENV) site build dist $(SDK)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

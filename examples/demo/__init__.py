@@ -1,0 +1,1 @@
+"""A sample data set to look at: `make demo`."""

@@ -45,6 +45,7 @@ class Listener:
 
     topics: list[str] = field(default_factory=list)
     account: AccountKey | None = None
+    has_cursor: bool = False
 
 
 @dataclass(slots=True)
@@ -101,37 +102,69 @@ class Asking:
         """Return for each stream and each change of one commit the events, in any order inside of a change."""
         expected: dict[str, list[list[Event]]] = {name: [] for name in self.listeners}
         for change in changes:
+            accounts = dict(self.accounts)
             if change.action == "update":
                 self._follow(change)
             reader = before if change.action == "delete" else after
             for name, listener in self.listeners.items():
-                expected[name].append(self._events_for(listener, change, catalog, reader))
+                now = View(catalog, reader, self._account(listener, catalog, self.accounts))
+                earlier = View(catalog, before, self._account(listener, catalog, accounts))
+                expected[name].append(events_for(listener.topics, change, now, earlier))
             if change.action == "delete":
                 self._follow(change)
         return expected
 
-    def _events_for(self, listener: Listener, change: Change, catalog: Catalog, reader: Reader) -> list[Event]:
-        collection = catalog.find(change.record.collection.id)
-        assert collection is not None
-        found = []
-        account = self.accounts[listener.account] if listener.account is not None else None
-        if account is not None:
-            account = _in_its_collection(account, catalog)
-        for topic in listener.topics:
-            name, options = read_topic(topic)
-            request = RequestInfo(
-                auth=account,
-                context="realtime",
-                query=options["query"],
-                headers={_snake(header): value for header, value in options["headers"].items()},
-            )
-            question, row = Question(catalog, reader, request), to_row(change.record)
-            found += [
-                (topic, question.data(collection, row, change.action))
-                for rule in _guards(collection, change.record.id, name)
-                if question.may_see(collection, row, rule)
-            ]
-        return found
+    def replayed(self, name: str, changes: Sequence[Change], catalog: Catalog, now: Reader) -> list[list[Event]]:
+        """Return the events of changes that a stream missed: judged by everything as it is now."""
+        listener = self.listeners[name]
+        view = View(catalog, now, self._account(listener, catalog, self.accounts))
+        return [events_for(listener.topics, change, view, view) for change in changes]
+
+    @staticmethod
+    def _account(listener: Listener, catalog: Catalog, accounts: Mapping[AccountKey, Record]) -> Record | None:
+        if listener.account is None:
+            return None
+        account = accounts[listener.account]
+        return replace(account, collection=catalog.find(account.collection.id) or account.collection)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A state of the database and who looks at it."""
+
+    catalog: Catalog
+    reader: Reader
+    account: Record | None
+
+
+def events_for(topics: Sequence[str], change: Change, now: View, earlier: View) -> list[Event]:
+    """Return the events that topics get of a change; `earlier` is what was there before an update."""
+    collection = now.catalog.find(change.record.collection.id)
+    assert collection is not None
+    row = to_row(change.record)
+    found = []
+    for topic in topics:
+        name, options = read_topic(topic)
+        question = _question(now, options)
+        before = _question(earlier, options)
+        hears_leave = change.previous is not None and options["query"].get("leave") == "true"
+        for rule in _guards(collection, change.record.id, name):
+            if question.may_see(collection, row, rule):
+                found.append((topic, question.data(collection, row, change.action)))
+            elif hears_leave and before.may_see(collection, to_row(change.previous or change.record), rule):
+                found.append((topic, _left(collection, change.record.id)))
+    return found
+
+
+def _question(view: View, options: Mapping[str, Mapping[str, str]]) -> Question:
+    headers = {_snake(header): value for header, value in options["headers"].items()}
+    request = RequestInfo(auth=view.account, context="realtime", query=options["query"], headers=headers)
+    return Question(view.catalog, view.reader, request)
+
+
+def _left(collection: Collection, record_id: str) -> str:
+    record = {"collectionId": collection.id, "collectionName": collection.name, "id": record_id}
+    return json.dumps({"record": record, "action": "leave"}, separators=(",", ":"))
 
 
 def _guards(collection: Collection, record_id: str, topic: str) -> list[str | None]:
@@ -151,11 +184,6 @@ def read_topic(text: str) -> tuple[str, dict[str, dict[str, str]]]:
 
 def _snake(name: str) -> str:
     return name.lower().replace("-", "_")
-
-
-def _in_its_collection(account: Record, catalog: Catalog) -> Record:
-    collection = catalog.find(account.collection.id)
-    return account if collection is None else replace(account, collection=collection)
 
 
 class Question:

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,9 @@ class Sink:
 
     def write(self, data: bytes) -> bool:
         self.data += data
+        return True
+
+    def has_room(self) -> bool:
         return True
 
     def pending(self) -> int:
@@ -155,8 +159,12 @@ class Engine:
         self.hub.subscribe(stream.id, topics, auth=account, address="127.0.0.1")
 
     async def settle(self) -> None:
-        """Wait until the hub has delivered everything that is committed, and each stream has caught up."""
+        """Wait until the hub has delivered everything that is committed, and each stream has it."""
         await asyncio.wait_for(self.bus.is_idle.wait(), _WITHIN_S)
+        gives_up_at = time.monotonic() + _WITHIN_S
+        while any(stream.catches_up or stream.queue for stream, _ in self.streams.values()):
+            assert time.monotonic() < gives_up_at, "a stream does not catch up"
+            await asyncio.sleep(0.0005)
 
     def received(self, name: str) -> list[Mapping[str, str]]:
         """Return the frames that a stream got since it was last asked, as their fields."""

@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 
 from rowcast.credentials import hash_password
 from rowcast.errors import ApiError, ForbiddenError
-from rowcast.schema.record import Change, Record
+from rowcast.realtime.changelog import parse_position
+from rowcast.schema.record import Change, Position, Record
 from rowcast.schema.rows import new_record, to_row
 from rowcast.storage import Transaction
 from tests.property.asking import Asking, Event, Listener, Question
@@ -90,6 +92,7 @@ class Subscribe:
     who: str
     place: int
     topics: list[Topic]
+    has_cursor: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,15 @@ class Leave:
     stream: int
 
 
-Step = Commit | NewRule | NewSecret | Subscribe | Leave
+@dataclass(frozen=True)
+class Resume:
+    """A stream with a cursor is cut and comes back, with what it had, from a place in what it got."""
+
+    stream: int
+    place: int
+
+
+Step = Commit | NewRule | NewSecret | Subscribe | Leave | Resume
 
 MOST_STREAMS = 8
 
@@ -142,12 +153,14 @@ def _subscriptions(pool: list[Topic], stream: st.SearchStrategy[int]) -> st.Sear
     """Streams choose from one pool, so that they meet in groups."""
     who = st.sampled_from((*AUTHS * 4, "guest", SUPERUSERS))
     chosen = st.lists(st.sampled_from(pool), min_size=1, max_size=4)
-    return st.builds(Subscribe, stream, who, st.integers(0, 3), chosen)
+    return st.builds(Subscribe, stream, who, st.integers(0, 3), chosen, st.booleans())
 
 
 @st.composite
 def _steps(draw: st.DrawFn, schema: Schema, pool: list[Topic]) -> Step:
-    kind = draw(st.integers(0, 11))
+    kind = draw(st.integers(0, 13))
+    if kind > 11:
+        return Resume(draw(st.integers(0, MOST_STREAMS - 1)), draw(st.integers(0, 5)))
     if kind == 11:
         return NewSecret(draw(st.sampled_from(AUTHS)))
     if kind == 10:
@@ -188,6 +201,9 @@ class Play:
         self.scenario = scenario
         self.asking = Asking()
         self.told = 0
+        self.history: list[Change] = []
+        # By stream with a cursor: the positions from which it may resume, the latest first.
+        self.positions: dict[str, list[Position]] = {}
 
     async def run(self) -> None:
         self._build()
@@ -199,11 +215,9 @@ class Play:
                 case Subscribe():
                     self._subscribe(step)
                 case Leave():
-                    name = f"stream {step.stream}"
-                    if name in self.asking.listeners:
-                        stream, _ = self.engine.streams.pop(name)
-                        self.engine.hub.disconnect(stream)
-                        del self.asking.listeners[name]
+                    self._leave(f"stream {step.stream}")
+                case Resume():
+                    await self._resume(f"stream {step.stream}", step.place)
                 case NewRule():
                     self.engine.collections.update(step.collection, {step.name: step.rule})
                 case NewSecret():
@@ -211,7 +225,8 @@ class Play:
                     self.engine.collections.update(step.collection, {"authToken": secret})
                     self.asking.revoke(collection_id(step.collection))
             await self.engine.settle()
-            self._compare([], [[] for _ in self.asking.listeners])
+            for name in self.asking.listeners:
+                self._compare(name, [], [])
 
     def _build(self) -> None:
         bodies = [dict(body) for body in self.scenario.schema.bodies]
@@ -246,8 +261,10 @@ class Play:
             with engine.storage.read() as after:
                 self._check_last_images(changes, Question(engine.catalog.current, after, None))  # type: ignore[arg-type]
                 expected = self.asking.events(changes, engine.catalog.current, before, after)
+        self.history += changes
         await engine.settle()
-        self._compare(changes, list(expected.values()))
+        for name in self.asking.listeners:
+            self._compare(name, changes, expected[name])
 
     def _check_last_images(self, changes: list[Change], after: Question) -> None:
         """The changes of a commit say what it left behind."""
@@ -285,8 +302,10 @@ class Play:
     def _subscribe(self, step: Subscribe) -> None:
         name = f"stream {step.stream}"
         if name not in self.asking.listeners:
-            self.engine.connect(name)
-            self.asking.listeners[name] = Listener()
+            start = self.engine.log.start(None)[0] if step.has_cursor else None
+            self.engine.connect(name, start)
+            self.positions[name] = [start] if start is not None else []
+            self.asking.listeners[name] = Listener(has_cursor=step.has_cursor)
         account = self._account(step.who, step.place)
         ids = self._ids()
         texts = [topic.text(ids) for topic in step.topics]
@@ -296,24 +315,77 @@ class Play:
             with pytest.raises(ForbiddenError):
                 self.engine.subscribe(name, texts, account)
 
+    def _leave(self, name: str) -> None:
+        if name in self.asking.listeners:
+            stream, _ = self.engine.streams.pop(name)
+            self.engine.hub.disconnect(stream)
+            del self.asking.listeners[name]
+
+    async def _resume(self, name: str, place: int) -> None:
+        listener = self.asking.listeners.get(name)
+        if listener is None or not listener.has_cursor:
+            return
+        topics, key = listener.topics, listener.account
+        self._leave(name)
+        known = self.positions[name]
+        asked = known[-1 - place % len(known)]
+        start, is_resumed = self.engine.log.start(asked)
+        assert is_resumed
+        assert start == asked
+        self.engine.connect(name, start)
+        self.asking.listeners[name] = Listener(has_cursor=True)
+        account = self.engine.find(self.engine.of(key[0]), key[1]) if key is not None else None
+        self.asking.subscribe(name, topics, account)
+        self.engine.subscribe(name, topics, account)
+        missed = [change for change in self.history if change.position and change.position.number > start.number]
+        with self.engine.storage.read() as now:
+            expected = self.asking.replayed(name, missed, self.engine.catalog.current, now)
+        await self.engine.settle()
+        self._compare(name, missed, expected)
+
     def _account(self, who: str, place: int) -> Record | None:
         if who == "guest":
             return None
         ids = self.engine.ids(who)
         return self.engine.find(self.engine.of(who), ids[place % len(ids)]) if ids else None
 
-    def _compare(self, changes: list[Change], expected: list[list[list[Event]]]) -> None:
-        for name, per_change in zip(self.asking.listeners, expected, strict=True):
-            frames = self.engine.received(name)
-            stream, _ = self.engine.streams[name]
+    def _compare(self, name: str, changes: list[Change], expected: list[list[Event]]) -> None:
+        frames = [frame for frame in self.engine.received(name) if frame["event"] != "PB_CURSOR"]
+        stream, _ = self.engine.streams[name]
+        got = [(frame["event"], frame["data"]) for frame in frames]
+        self.told += len(got)
+        if self.asking.listeners[name].has_cursor:
+            got = self._without_cursors(name, frames, changes, expected)
+        else:
             assert all(frame["id"] == stream.id for frame in frames)
-            got = [(frame["event"], frame["data"]) for frame in frames]
-            self.told += len(got)
-            rest = list(got)
-            for change, events in zip(changes, per_change, strict=True):
-                here, rest = rest[: len(events)], rest[len(events) :]
-                assert sorted(here) == sorted(events), self._told(name, change, got)
-            assert rest == [], self._told(name, None, got)
+        rest = list(got)
+        for change, events in zip(changes, expected, strict=True):
+            here, rest = rest[: len(events)], rest[len(events) :]
+            assert sorted(here) == sorted(events), self._told(name, change, got)
+        assert rest == [], self._told(name, None, got)
+
+    def _without_cursors(
+        self, name: str, frames: list[Mapping[str, str]], changes: list[Change], expected: list[list[Event]]
+    ) -> list[Event]:
+        """Return the events as a plain stream would get them; checks ids and cursors."""
+        told_by = [change.position for change, events in zip(changes, expected, strict=True) for _ in events]
+        found, behind = [], 0
+        for frame, position, following in zip_longest(frames, told_by, told_by[1:]):
+            assert frame is not None, f"{name} did not get the event of {position}"
+            assert position is not None, self._told(name, None, [(frame["event"], frame["data"])])
+            data, _, cursor = frame["data"].rpartition(',"cursor":')
+            assert cursor == f'"{position}"}}'
+            found.append((frame["event"], data + "}"))
+            resumes_from = parse_position(frame["id"])
+            assert resumes_from is not None
+            if following == position:
+                # A cut here must bring the change again, and none before it.
+                assert behind <= resumes_from.number < position.number
+            else:
+                assert resumes_from == position
+                behind = position.number
+            self.positions[name].append(resumes_from)
+        return found
 
     def _told(self, name: str, change: Change | None, got: list[Event]) -> str:
         listener = self.asking.listeners[name]

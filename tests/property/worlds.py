@@ -266,6 +266,8 @@ def topics(draw: st.DrawFn, schema: Schema, rules: Mapping[str, Mapping[str, str
         query["fields"] = draw(st.sampled_from(_FIELDS))
     if draw(st.integers(0, 2)) == 0:
         query["x"] = draw(st.sampled_from(("1", "a", "")))
+    if draw(st.integers(0, 2)) == 0:
+        query["leave"] = "true"
     headers = {"X-K": draw(st.sampled_from(("a", "b")))} if draw(st.integers(0, 3)) == 0 else {}
     options = {part: given for part, given in (("query", query), ("headers", headers)) if given}
     return Topic(name, draw(st.sampled_from(_FORMS)), draw(st.integers(0, 5)), options)

@@ -16,7 +16,6 @@ from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Stream
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
 from rowcast.schema import checks
-from rowcast.schema.record import Record
 
 _FORM: dict[str, Kind] = {"clientId": "text", "subscriptions": "texts"}
 
@@ -64,7 +63,12 @@ class Realtime:
         return _StreamAnswer(self._hub)
 
     async def subscribe(self, request: Request) -> Answer:
-        """Replace the topics of a stream, and with them its account."""
+        """Replace the topics of a stream, and with them its account.
+
+        The account is the one as it is now, with no change of accounts between that look and
+        the subscription: the token was checked before the body arrived; the account may have lost
+        its rights since, and the hub, which did not know of this request, took them from nobody.
+        """
         try:
             form = (await wire.read(request)).bind(_FORM)
         except BadRequestError as error:
@@ -72,9 +76,14 @@ class Realtime:
         client_id, subscriptions = str(form["clientId"]), form["subscriptions"]
         topics = [str(topic) for topic in subscriptions] if isinstance(subscriptions, list) else []
         check(client_id, topics)
-        auth = await self._account(request)
-        self._hub.subscribe(client_id, topics, auth=auth, address=request.address)
-        return NO_CONTENT
+        hub = self._hub
+        while True:
+            changes = hub.account_changes
+            auth = await self._authenticate(request.token) if request.token else None
+            async with hub.turn:
+                if changes == hub.account_changes:
+                    hub.subscribe(client_id, topics, auth=auth, address=request.address)
+                    return NO_CONTENT
 
     async def clients(self, _: Request) -> Answer:
         """List the streams of this process, the oldest first."""
@@ -94,18 +103,6 @@ class Realtime:
             raise BadRequestError("", ErrorData(topic=checks.INVALID_VALUE))
         self._hub.publish(topic, values.get("data"))
         return NO_CONTENT
-
-    async def _account(self, request: Request) -> Record | None:
-        """Return the account as it is now, with no change of accounts between this look and the subscription.
-
-        The token was checked before the body arrived; the account may have lost its
-        rights since, and the hub, which did not know of this request, took them from nobody.
-        """
-        while True:
-            changes = self._hub.account_changes
-            auth = await self._authenticate(request.token) if request.token else None
-            if changes == self._hub.account_changes:
-                return auth
 
 
 def check(client_id: str, topics: Sequence[str]) -> None:

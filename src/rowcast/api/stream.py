@@ -65,6 +65,10 @@ class TransportSink:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
+    def has_room(self) -> bool:
+        """Whether the socket is not behind."""
+        return self._transport.get_write_buffer_size() <= _ROOM_BYTES
+
     def write(self, data: bytes) -> bool:
         """Write `data` as one chunk, unless the socket is behind."""
         transport = self._transport
@@ -98,6 +102,10 @@ class SendSink:
         self._piece = b""
         self._is_closed = False
         self._wake = asyncio.Event()
+
+    def has_room(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._piece
 
     def write(self, data: bytes) -> bool:
         """Take `data` unless an earlier piece is still under way."""

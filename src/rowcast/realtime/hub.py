@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rowcast.bus import Bus, CollectionChange, Event, Message
 from rowcast.errors import (
@@ -28,6 +28,7 @@ from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Account, Accounts
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
+from rowcast.realtime.delivery import deliver
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
@@ -46,6 +47,9 @@ _log = logging.getLogger(__name__)
 
 _ROUND = 64
 """After how many changes what was pushed is written, so that no backlog of the hub looks like a slow reader."""
+
+_GROUPS = 64
+"""How many groups are judged at a time: one client can ask for a thousand different filters."""
 
 _BEATS = 50
 """In how many steps the heartbeats of a period go out, so that streams do not wake all at once."""
@@ -108,6 +112,11 @@ class Hub:
     def __iter__(self) -> Iterator[Stream]:
         return iter(tuple(self._streams.values()))
 
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held while a change is judged and delivered."""
+        return self._progress.turn
+
     def admit(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
         if self._is_stopping:
@@ -120,8 +129,10 @@ class Hub:
     def connect(self, sink: Sink, *, address: str, start: Position | None = None) -> Stream:
         """Register a new stream of a guest; its caller sends PB_CONNECT with its id.
 
-        With a `start`, a position that the log knows, the stream has a cursor.
+        With a `start`, a position that the log knows, the stream has a cursor. Raises as
+        `admit` does: the server may have filled up, or begun to stop, since the request came.
         """
+        self.admit(address)
         stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget, start=start)
         stream.on_close = self._forget
         self._streams[stream.id] = stream
@@ -134,6 +145,8 @@ class Hub:
         Raises NotFoundError for an unknown client, BadRequestError for one that
         was opened from another address, and ForbiddenError where the stream already
         belongs to another account. A refused call leaves the stream as it was.
+        To be called with `turn` held: a change that is judged meanwhile, in a thread, would
+        find the stream neither among those with its old topics nor with the new ones.
         """
         stream = self._streams.get(client_id)
         if stream is None:
@@ -143,17 +156,17 @@ class Hub:
         current = stream.account.record
         if current is not None and not current.is_same(auth):
             raise ForbiddenError("The current and the previous request authorization don't match.")
-        self._index.leave(stream)
+        self._leave(stream)
         self._set_account(stream, auth)
         stream.subscriptions = {text: topics.parse(text) for text in texts if text}
         if stream.resume_from is not None:
             start, stream.resume_from = stream.resume_from, None
             self._replays.start(stream, start)
-        elif not stream.catches_up:
-            self._index.join(stream)
-            if stream.has_cursor:
-                # What is new about its topics begins here.
-                self._rounds.push_soon(stream, frames.progress(self._progress.delivered))
+            return
+        self._join(stream)
+        if stream.has_cursor and not stream.catches_up:
+            # What is new about its topics begins here.
+            self._rounds.push_soon(stream, frames.progress(self._progress.delivered))
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -193,8 +206,21 @@ class Hub:
             any(head.with_options for head in heads) or reads_rows(collection, self._rules, self._catalog.current)
         )
 
+    def _leave(self, stream: Stream) -> None:
+        """Take a stream out of the index that it is in, before its topics or its account change."""
+        if stream.catches_up:
+            self._replays.index.leave(stream)
+            self._replays.step_out(stream)
+        else:
+            self._index.leave(stream)
+
+    def _join(self, stream: Stream) -> None:
+        """Put a stream into the index that it belongs to."""
+        (self._replays.index if stream.catches_up else self._index).join(stream)
+
     def _forget(self, stream: Stream) -> None:
-        self._index.leave(stream)
+        self._leave(stream)
+        self._replays.forget(stream)
         self._accounts.release(stream)
         if self._streams.pop(stream.id, None) is not None:
             self._addresses[stream.address] -= 1
@@ -229,13 +255,24 @@ class Hub:
             events = await self._bus.receive()
             try:
                 for first in range(0, len(events), _ROUND):
-                    await self._dispatch_round(events[first : first + _ROUND])
-                    await self._rounds.write()
+                    await self._tell(events[first : first + _ROUND])
             finally:
                 # The deletes of one commit share a snapshot, and a commit is never split between two receives.
                 for event in events:
                     if isinstance(event, Change) and event.before is not None:
                         event.before.close()
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        try:
+            await self._dispatch_round(events)
+            await self._rounds.write()
+        except Exception:  # noqa: BLE001 - without this task no stream would hear anything any more
+            _log.exception("changes could not be told")
+            for stream in self:
+                stream.close("failed")
+            for event in events:
+                if isinstance(event, Change) and event.position is not None:
+                    self._progress.move(event.position)
 
     async def _dispatch_round(self, events: Sequence[Event]) -> None:
         turn_ends = time.monotonic() + SLICE_S
@@ -260,7 +297,12 @@ class Hub:
         addressees = list(self._index.addressees(collection, change.record.id))
         if addressees:
             try:
-                self._deliver(change, await self._judge(change, addressees))
+                deliveries: list[Delivery] = []
+                for first in range(0, len(addressees), _GROUPS):
+                    if first:
+                        await asyncio.sleep(0)
+                    deliveries += await self._judge(change, addressees[first : first + _GROUPS])
+                deliver(change, deliveries, self._rounds.push, behind=self._progress.delivered)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": collection.name})
@@ -286,29 +328,6 @@ class Hub:
     def _judge_by(self, reader: Reader, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
         return list(judgement.deliveries(addressees))
-
-    def _deliver(self, change: Change, deliveries: Iterable[Delivery]) -> None:
-        position = change.position
-        owed: dict[Stream, bytes] = {}
-        for delivery in deliveries:
-            body = delivery.body
-            # Looked up now: judging may have run in a thread while streams left or lost their account.
-            for stream in delivery.group.receivers(delivery.kind, delivery.accounts):
-                if position is None or not stream.has_cursor:
-                    self._rounds.push(stream, body)
-                    continue
-                earlier = owed.get(stream)
-                if earlier is not None:
-                    # A cut between two events of one change must bring both again.
-                    self._rounds.push(stream, frames.at(position, earlier, behind=self._progress.delivered))
-                owed[stream] = body
-        if position is not None:
-            whole: dict[bytes, bytes] = {}
-            for stream, body in owed.items():
-                frame = whole.get(body)
-                if frame is None:
-                    frame = whole[body] = frames.at(position, body)
-                self._rounds.push(stream, frame)
 
     async def beat(self) -> None:
         """Send heartbeats, and end streams that are too old, until cancelled."""
@@ -337,10 +356,9 @@ class Hub:
     def _revoke(self, account: Account) -> None:
         """Make guests of all streams of an account; they keep their topics."""
         for stream in self._accounts.streams(account):
-            self._index.leave(stream)
+            self._leave(stream)
             self._accounts.release(stream)
-            if not stream.catches_up:
-                self._index.join(stream)
+            self._join(stream)
 
     def _account_changed(self, change: Change) -> None:
         """Take over the new values of an account, or its rights away. Copies realtimeUpdateClientsAuth."""

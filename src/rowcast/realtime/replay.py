@@ -3,6 +3,10 @@
 The stream joins the live ones between two changes, when it has everything up to
 the last delivered one: so nothing is lost and nothing comes twice. What it gets is
 judged by the rules, and by the rights of its account, as they are now.
+
+All streams that catch up do so together: a change is read and judged once for all
+who still need it, so that a thousand clients that come back at once cost little
+more than one.
 """
 
 from __future__ import annotations
@@ -11,12 +15,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
-from rowcast.realtime import frames
 from rowcast.realtime.accounts import Accounts
+from rowcast.realtime.audience import Delivery
 from rowcast.realtime.changelog import ChangeLog
+from rowcast.realtime.delivery import deliver
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.rounds import SLICE_S
 from rowcast.realtime.stream import RETRY_S, Stream
 from rowcast.records.output import Output
 from rowcast.rules import Rules
@@ -27,10 +34,13 @@ from rowcast.storage import Storage
 _log = logging.getLogger(__name__)
 
 _CHANGES = 200
-"""How many changes a stream that catches up is given at a time."""
+"""How many changes are read and judged at a time."""
+
+_AT_ONCE = 2
+"""How many streams are read for at a time: more threads would take the processor from the event loop."""
 
 _DRAIN_S = 60.0
-"""How long it may take for what was queued."""
+"""How long it may take for what is queued before its peer counts as frozen."""
 
 
 class Progress:
@@ -53,7 +63,12 @@ class Progress:
 
 
 class Replays:
-    """The streams that catch up."""
+    """The streams that catch up, and how far each of them is.
+
+    They are in an index of their own. Whoever changes the topics or the account of
+    one takes it out of `index` before, puts it in again after, and calls `step_out`: what is
+    under way was judged for what the stream was.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
@@ -67,6 +82,7 @@ class Replays:
         progress: Progress,
         join: Callable[[Stream], None],
     ) -> None:
+        self.index = TopicIndex()
         self._storage = storage
         self._catalog = catalog
         self._rules = rules
@@ -75,84 +91,127 @@ class Replays:
         self._changes = log
         self._progress = progress
         self._join = join
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._positions: dict[Stream, Position] = {}
+        # Those that the round under way is for, and the position that it has reached.
+        self._riders: dict[Stream, Position] = {}
+        self._reached = progress.delivered
+        self._task: asyncio.Task[None] | None = None
 
     def start(self, stream: Stream, position: Position) -> None:
-        """Have a stream catch up from a position; at the end it joins."""
+        """Have a stream catch up from a position; at the end it joins the live ones."""
         stream.catches_up = True
-        task = asyncio.get_running_loop().create_task(self._run(stream, position))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.index.join(stream)
+        self._positions[stream] = position
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def step_out(self, stream: Stream) -> None:
+        """Take a stream out of the round under way; it goes on from where it is with the next one."""
+        position = self._riders.pop(stream, None)
+        if position is not None and position.number < self._reached.number:
+            self._positions[stream] = self._reached
+
+    def forget(self, stream: Stream) -> None:
+        """Let go of a closed stream."""
+        self._riders.pop(stream, None)
+        self._positions.pop(stream, None)
 
     def cancel(self) -> None:
         """Stop all."""
-        for task in self._tasks:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def _run(self, stream: Stream, position: Position) -> None:
-        progress = self._progress
-        try:
-            while not stream.closed:
-                async with progress.turn:
-                    end = progress.delivered
-                    if position.number == end.number:
-                        stream.catches_up = False
-                        self._join(stream)
-                        return
-                if position.number > end.number:
-                    # Committed, but still on its way to the others.
-                    await progress.wait()
-                    continue
-                last = await self._some(stream, position, end)
-                if last is None:
-                    # Dropped from the log since the stream began: it must not go on as if it had them.
+    async def _run(self) -> None:
+        while self._positions:
+            try:
+                await self._round()
+            except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
+                _log.exception("streams could not be caught up")
+                for stream in tuple(self._positions):
                     stream.close("failed")
-                    return
-                position = last
-        except Exception:  # noqa: BLE001 - whatever fails here, the stream must not go on
-            _log.exception("a stream could not be caught up")
-            stream.close("failed")
 
-    async def _some(self, stream: Stream, position: Position, end: Position) -> Position | None:
-        """Deliver some of the changes between two positions; return how far, None where they are not at hand."""
-        account, subscriptions = stream.account, stream.subscriptions
-        judged = await asyncio.to_thread(self._judge, stream, position, end)
+    async def _round(self) -> None:
+        progress = self._progress
+        async with progress.turn:
+            end = progress.delivered
+            for stream, position in tuple(self._positions.items()):
+                if position.number == end.number:
+                    self._finish(stream)
+        self._riders = {
+            stream: position
+            for stream, position in self._positions.items()
+            if position.number < end.number and self._has_room(stream)
+        }
+        if self._riders:
+            await self._ride(end)
+        elif any(position.number < progress.delivered.number for position in self._positions.values()):
+            # Their sockets are full.
+            await asyncio.sleep(RETRY_S)
+        elif self._positions:
+            # What they start behind is committed, but still on its way to the others.
+            await progress.wait()
+
+    async def _ride(self, end: Position) -> None:
+        """Deliver some changes to all riders that need them."""
+        start = min(self._riders.values(), key=lambda position: position.number)
+        judged = await asyncio.to_thread(self._judge, start, end)
         if judged is None:
-            return None
-        for change, bodies in judged:
-            if stream.account is not account or stream.subscriptions is not subscriptions:
-                # What is left was judged for another account or other topics.
-                break
-            before, position = position, change.position or position
-            for count, body in enumerate(bodies, start=1):
-                # A cut between two events of one change must bring both again.
-                stream.push(frames.at(position, body, behind=before if count < len(bodies) else None))
-            if stream.queued_bytes > stream.budget.max_bytes // 4:
-                await _drain(stream)
-        await _drain(stream)
-        return position
+            # Dropped from the log since these streams began: they must not go on as if they had them.
+            for stream in [stream for stream, position in self._riders.items() if position == start]:
+                stream.close("failed")
+            return
+        self._reached = start
+        turn_ends = time.monotonic() + SLICE_S
+        for change, deliveries in judged:
+            deliver(change, deliveries, partial(self._push, change), behind=self._reached)
+            self._reached = change.position or self._reached
+            for stream in tuple(self._riders):
+                if stream.queued_bytes > _room(stream) and not stream.flush():
+                    self.step_out(stream)
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + SLICE_S
+        for stream in tuple(self._riders):
+            stream.flush()
+            self.step_out(stream)
+            if time.monotonic() > turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + SLICE_S
 
-    def _judge(self, stream: Stream, position: Position, end: Position) -> list[tuple[Change, list[bytes]]] | None:
-        index = TopicIndex()
-        index.join(stream)
+    def _push(self, change: Change, stream: Stream, frame: bytes) -> None:
+        position = self._riders.get(stream)
+        if position is not None and change.position is not None and position.number < change.position.number:
+            stream.push(frame)
+
+    def _finish(self, stream: Stream) -> None:
+        self.index.leave(stream)
+        self.forget(stream)
+        stream.catches_up = False
+        self._join(stream)
+
+    def _has_room(self, stream: Stream) -> bool:
+        """Whether a stream has taken what it was given; one that takes nothing for long is closed."""
+        if stream.flush() or stream.queued_bytes <= _room(stream):
+            return not stream.closed
+        if time.monotonic() - stream.behind_since > _DRAIN_S:
+            stream.close("slow")
+        return False
+
+    def _judge(self, start: Position, end: Position) -> list[tuple[Change, list[Delivery]]] | None:
         judged = []
         with self._storage.read() as reader:
-            changes = self._changes.between(reader, position, end, _CHANGES)
+            changes = self._changes.between(reader, start, end, _CHANGES)
             if changes is None:
                 return None
             for change in changes:
                 known = self._catalog.current.find(change.record.collection.id)
                 # Nobody may see anything of a collection that is gone.
-                addressees = list(index.addressees(known, change.record.id)) if known is not None else []
+                addressees = list(self.index.addressees(known, change.record.id)) if known is not None else []
                 judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
-                judged.append((change, [delivery.body for delivery in judgement.deliveries(addressees)]))
+                judged.append((change, list(judgement.deliveries(addressees))))
         return judged
 
 
-async def _drain(stream: Stream) -> None:
-    """Wait until the peer has taken what is queued; one that does not read is closed."""
-    gives_up_at = time.monotonic() + _DRAIN_S
-    while not stream.flush() and not stream.closed:
-        await asyncio.sleep(RETRY_S)
-        if time.monotonic() > gives_up_at:
-            stream.close("slow")
+def _room(stream: Stream) -> int:
+    """How many bytes may wait for a stream before it gets more."""
+    return stream.budget.max_bytes // 4

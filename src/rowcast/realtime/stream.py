@@ -8,6 +8,7 @@ skipped silently.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import secrets
@@ -21,6 +22,8 @@ from rowcast.realtime import frames
 from rowcast.realtime.accounts import Account
 from rowcast.realtime.topics import Subscription
 from rowcast.schema.record import Position
+
+_log = logging.getLogger(__name__)
 
 CloseReason = Literal["gone", "slow", "stop", "failed", "kicked", "aged"]
 """Why a stream ended: the peer left, it read too slowly, the server stops, a change
@@ -42,8 +45,12 @@ def new_client_id() -> str:
 class Sink(Protocol):
     """Where the frames of a stream go: a transport, or a task that awaits ASGI's `send`."""
 
+    def has_room(self) -> bool:
+        """Whether the socket has room; if not the stream tries again later."""
+        ...
+
     def write(self, data: bytes) -> bool:
-        """Take `data` if the socket has room, else return False; the stream tries again later."""
+        """Take `data` if the socket has room, else return False."""
         ...
 
     def pending(self) -> int:
@@ -130,7 +137,10 @@ class Stream:
         """Hand the queue to the sink in one piece; return False if it has to wait."""
         if not self.queue:
             return True
-        if not self.sink.write(self.id_line + self.id_line.join(self.queue)):
+        # Asked first: putting the pieces together costs more than all else here.
+        if not self.sink.has_room() or not self._write(self.id_line + self.id_line.join(self.queue)):
+            if self.closed:
+                return True
             self.behind_since = self.behind_since or time.monotonic()
             if self.queued_bytes + self.sink.pending() > self.budget.max_bytes:
                 self.close("slow")
@@ -150,9 +160,9 @@ class Stream:
         if self.queue or self.closed:
             return
         if self.start is None or self.resume_from is not None or self.catches_up:
-            self.sink.write(frames.HEARTBEAT)
+            self._write(frames.HEARTBEAT)
         else:
-            self.sink.write(frames.progress(position))
+            self._write(frames.progress(position))
 
     def close(self, reason: CloseReason) -> None:
         """End the stream once; what is queued is dropped unless the server stops."""
@@ -160,9 +170,23 @@ class Stream:
             return
         if reason in _ENDS_GENTLY:
             self.flush()
+            if self.closed:
+                return
         self.closed = reason
         self.queue = []
         self.queued_bytes = 0
-        self.sink.close(abort=reason not in _ENDS_GENTLY)
+        try:
+            self.sink.close(abort=reason not in _ENDS_GENTLY)
+        except Exception:  # noqa: BLE001 - a broken connection must not stop the others
+            _log.exception("the connection of a stream could not be closed")
         if self.on_close is not None:
             self.on_close(self)
+
+    def _write(self, data: bytes) -> bool:
+        """Write; a sink that fails ends this stream and nothing else."""
+        try:
+            return self.sink.write(data)
+        except Exception:  # noqa: BLE001 - a broken connection must not stop the others
+            _log.exception("the connection of a stream failed")
+            self.close("failed")
+            return False

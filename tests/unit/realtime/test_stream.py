@@ -14,13 +14,16 @@ class ListSink:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        self.has_room = True
+        self.is_free = True
         self.is_aborted: bool | None = None
 
+    def has_room(self) -> bool:
+        return self.is_free
+
     def write(self, data: bytes) -> bool:
-        if self.has_room:
+        if self.is_free:
             self.pieces.append(data)
-        return self.has_room
+        return self.is_free
 
     def pending(self) -> int:
         return 0
@@ -57,10 +60,10 @@ def test_what_piled_up_leaves_as_one_piece_with_the_id_in_each_frame(sink: ListS
 
 def test_frames_wait_while_the_sink_has_no_room(sink: ListSink) -> None:
     stream = open_stream(sink)
-    sink.has_room = False
+    sink.is_free = False
     stream.push(b"event:a\n\n")
     assert not stream.flush()
-    sink.has_room = True
+    sink.is_free = True
     assert stream.flush()
     assert sink.pieces == [stream.id_line + b"event:a\n\n"]
 
@@ -98,3 +101,47 @@ def test_a_stop_lets_the_queue_out_first_and_closes_once(sink: ListSink) -> None
     assert sink.pieces == [stream.id_line + b"event:a\n\n"]
     assert sink.is_aborted is False
     assert closed == [stream]
+
+
+class BrokenSink(ListSink):
+    """A connection that raises, whatever is asked of it."""
+
+    def write(self, data: bytes) -> bool:
+        raise RuntimeError("closed")
+
+    def close(self, *, abort: bool) -> None:
+        raise RuntimeError("closed")
+
+
+def test_a_connection_that_raises_ends_its_stream_and_nothing_else() -> None:
+    for use in ("flush", "beat"):
+        stream = open_stream(BrokenSink())
+        closed: list[Stream] = []
+        stream.on_close = closed.append
+        if use == "flush":
+            stream.push(b"event:a\n\n")
+            assert stream.flush()
+        else:
+            stream.beat(Position(1, "a" * 10))
+        assert stream.closed == "failed"
+        assert closed == [stream]
+
+
+class CountingSink(ListSink):
+    """Counts how often it is given something to write."""
+
+    writes = 0
+
+    def write(self, data: bytes) -> bool:
+        self.writes += 1
+        return super().write(data)
+
+
+def test_frames_are_not_put_together_while_there_is_no_room() -> None:
+    sink = CountingSink()
+    stream = open_stream(sink)
+    sink.is_free = False
+    stream.push(b"event:a\n\n")
+    for _ in range(50):
+        assert not stream.flush()
+    assert sink.writes == 0

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _READERS = 8
 _WRITERS = 8
+_SHAPERS = 2
 
 _SLOW_FOR_S = 10.0
 """How long a call that was too slow for the loop goes to a thread at once."""
@@ -35,6 +36,8 @@ class Work:
         self._budget = storage.budget
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rowcast-read")
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="rowcast-write")
+        # Apart from the others, which slow queries of somebody else may keep busy.
+        self._shapers = ThreadPoolExecutor(_SHAPERS, thread_name_prefix="rowcast-shape")
         # One core stays free for the loop, whatever is asked of the others.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="rowcast-hash")
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
@@ -48,11 +51,11 @@ class Work:
             except BudgetExceededError:
                 if key is not None:
                     self._remember(key)
-        return await self.read(call)
-
-    async def read(self, call: Callable[[], T]) -> T:
-        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+    async def shape(self, call: Callable[[], T]) -> T:
+        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._shapers, call)
 
     async def write(self, call: Callable[[], T]) -> T:
         """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""
@@ -73,6 +76,7 @@ class Work:
     def close(self) -> None:
         """Wait for what runs and let the threads go."""
         self._readers.shutdown(cancel_futures=True)
+        self._shapers.shutdown(cancel_futures=True)
         self._writers.shutdown(cancel_futures=True)
         self._hashers.shutdown(cancel_futures=True)
 

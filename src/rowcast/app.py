@@ -14,6 +14,7 @@ import msgspec
 
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.admin.settings import SettingsDesk
 from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
@@ -22,6 +23,7 @@ from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher
+from rowcast.api.operators import Operators
 from rowcast.api.pipeline import Pipeline
 from rowcast.api.public import PublicFiles
 from rowcast.api.realtime import Realtime
@@ -29,8 +31,10 @@ from rowcast.api.records import RecordsApi
 from rowcast.api.request import Receive, Scope, Send
 from rowcast.api.route import Route
 from rowcast.api.routes import table
+from rowcast.api.settings import SettingsApi
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
+from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
@@ -201,7 +205,8 @@ class _Running:
             delete_record=self.records.delete_record,
             on_change=lambda change: bus.publish((change,)),
         )
-        self.outbox = Outbox(ConfiguredMailer(self.settings))
+        self.mailer = ConfiguredMailer(self.settings)
+        self.outbox = Outbox(self.mailer)
         self.accounts = Accounts(
             storage=storage,
             catalog=self.catalog,
@@ -230,6 +235,7 @@ class _Running:
             auth=AuthApi(self.work, self.accounts),
             files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self._authenticate),
+            operators=self._operators(),
         )
         return Pipeline(
             routes=Matcher(routes, Route("", "", public.serve, is_success_logged=False)),
@@ -240,6 +246,11 @@ class _Running:
             cors=Cors(config.origins),
             activity=self.activity,
         )
+
+    def _operators(self) -> Operators:
+        desk = SettingsDesk(self.directory.data, self.settings, self.activity)
+        mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
+        return Operators(settings=SettingsApi(self.work, desk, mails))
 
     async def _expire(self) -> None:
         """Delete begun sign-ins that nobody came back to, every hour as the reference does."""

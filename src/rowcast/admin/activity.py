@@ -20,7 +20,7 @@ from rowcast.config import SettingsRef
 from rowcast.errors import ErrorData
 from rowcast.schema import dates
 from rowcast.schema.generate import random_id
-from rowcast.storage import Storage, StorageError
+from rowcast.storage import Storage, StorageError, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -102,13 +102,25 @@ class ActivityLog:
             with self._auxiliary.write() as transaction:
                 if rows:
                     transaction.run_many(_INSERT, rows)
-                if time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S and logs.max_days:
-                    oldest = dates.from_unix(time.time() - logs.max_days * _DAY_S)
-                    transaction.run("DELETE FROM _logs WHERE created <= ?", (oldest,))
-                    self._trimmed_at = time.monotonic()
+                if time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S:
+                    self._trim(transaction)
         except StorageError:
             self.dropped += len(rows)
             _log.exception("the request log can't be written")
+
+    def trim(self) -> None:
+        """Drop what the settings in force would not keep, as when they change (core/base.go, initLogger)."""
+        try:
+            with self._auxiliary.write() as transaction:
+                self._trim(transaction)
+        except StorageError:
+            _log.exception("the request log can't be trimmed")
+
+    def _trim(self, transaction: Transaction) -> None:
+        logs = self._settings.current.logs
+        oldest = dates.from_unix(time.time() - logs.max_days * _DAY_S)
+        transaction.run("DELETE FROM _logs WHERE created <= ? OR level < ?", (oldest, logs.min_level))
+        self._trimmed_at = time.monotonic()
 
     def _row(self, entry: Entry) -> tuple[str, int, str, str, str]:
         created = dates.from_unix(entry.at)

@@ -13,6 +13,7 @@ from rowcast.api.collections import CollectionsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.inspector import serving as inspector
+from rowcast.api.operators import Operators
 from rowcast.api.realtime import Realtime
 from rowcast.api.records import RecordsApi
 from rowcast.api.route import Route, collection_body_limit, superuser_only
@@ -20,7 +21,7 @@ from rowcast.api.route import Route, collection_body_limit, superuser_only
 _NO_COLLECTION = "Missing collection context."
 
 
-def table(
+def table(  # noqa: PLR0913 -- one for each part of the API
     *,
     health: Health,
     collections: CollectionsApi,
@@ -29,6 +30,7 @@ def table(
     auth: AuthApi,
     files: FilesApi,
     realtime: Realtime,
+    operators: Operators,
 ) -> list[Route]:
     """Return all routes."""
     root = "/api/collections"
@@ -76,6 +78,10 @@ def table(
         Route("GET", "/api/realtime/clients", realtime.clients, superuser_only),
         Route("DELETE", "/api/realtime/clients/{id}", realtime.kick, superuser_only),
         Route("POST", "/api/realtime/publish", realtime.publish, superuser_only),
+        Route("GET", "/api/settings", operators.settings.view, superuser_only),
+        Route("PATCH", "/api/settings", operators.settings.update, superuser_only),
+        Route("POST", "/api/settings/test/s3", operators.settings.test_s3, superuser_only),
+        Route("POST", "/api/settings/test/email", operators.settings.test_email, superuser_only),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
         Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
         Route("GET", inspector.PATH, inspector.page, is_success_logged=False),

@@ -1,0 +1,14 @@
+"""What the people who run a server ask of it, in one place for the table of routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rowcast.api.settings import SettingsApi
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The handlers of the APIs for operators; all of them are for superusers alone."""
+
+    settings: SettingsApi

@@ -70,9 +70,9 @@ def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPE
 
 
 @contextmanager
-def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = ()) -> Iterator[Server]:
+def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = (), port: int = 0) -> Iterator[Server]:
     """Run a server on `data_dir` until the block ends. Raises ServerError if it does not answer in time."""
-    port = free_port()
+    port = port or free_port()
     log = data_dir.parent / f"{data_dir.name}.{port}.log"
     options = ["--dev=false", *options] if kind == "reference" else options
     with log.open("wb") as sink:

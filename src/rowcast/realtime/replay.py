@@ -36,9 +36,6 @@ _log = logging.getLogger(__name__)
 _CHANGES = 200
 """How many changes are read and judged at a time."""
 
-_AT_ONCE = 2
-"""How many streams are read for at a time: more threads would take the processor from the event loop."""
-
 _DRAIN_S = 60.0
 """How long it may take for what is queued before its peer counts as frozen."""
 
@@ -154,13 +151,14 @@ class Replays:
     async def _ride(self, end: Position) -> None:
         """Deliver some changes to all riders that need them."""
         start = min(self._riders.values(), key=lambda position: position.number)
+        # Before the thread begins: who steps out meanwhile has got nothing of this round.
+        self._reached = start
         judged = await asyncio.to_thread(self._judge, start, end)
         if judged is None:
             # Dropped from the log since these streams began: they must not go on as if they had them.
             for stream in [stream for stream, position in self._riders.items() if position == start]:
                 stream.close("failed")
             return
-        self._reached = start
         turn_ends = time.monotonic() + SLICE_S
         for change, deliveries in judged:
             deliver(change, deliveries, partial(self._push, change), behind=self._reached)

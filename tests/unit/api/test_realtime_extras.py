@@ -67,6 +67,13 @@ class Listener:
         self._channel.gone.set()
         await self._task
 
+    async def is_held(self) -> bool:
+        """Wait for the head of the answer; whether it is a stream."""
+        async with asyncio.timeout(5):
+            while not self._channel.messages:
+                await self._channel.sent()
+        return bool(self._channel.messages[0]["status"] == 200)
+
     async def ended(self) -> None:
         await asyncio.wait_for(self._task, 5)
 

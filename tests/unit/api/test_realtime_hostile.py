@@ -86,3 +86,84 @@ def test_accounts_keep_their_values_when_a_field_is_renamed(tell: Tell, template
         await listener.close()
 
     tell(story)
+
+
+def test_limits_hold_for_streams_that_are_opened_at_the_same_time(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listeners = [Listener(client, f"{TARGET}?cursor=") for _ in range(20)]
+        held = [listener for listener in listeners if await listener.is_held()]
+        assert len(held) == len(client.app.realtime) == 2
+        for listener in held:
+            await listener.close()
+
+    tell(story, stream_max_per_address=2)
+
+
+def test_a_stream_that_is_opened_while_the_server_stops_is_refused(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listener = Listener(client, f"{TARGET}?cursor=")
+        await asyncio.sleep(0)
+        client.app.end_streams()
+        assert not await listener.is_held()
+
+    tell(story)
+
+
+def test_new_topics_lose_no_change_that_is_judged_meanwhile(tell: Tell, template: Template) -> None:
+    rows = " && ".join(f"@collection.posts:{name}.count = {index}77" for index, name in enumerate("abc"))
+
+    async def story(client: Client) -> None:
+        for count in range(60):
+            await create(client, count=count)
+        await change(client, COLLECTION, template.root_token, listRule=f'({rows}) || title = "shown"')
+        listener = Listener(client)
+        first = await listener.subscribe("posts/*")
+        for turn in range(5):
+            made = asyncio.ensure_future(create(client, title="shown"))
+            for step in range(8):
+                form = {"clientId": first["clientId"], "subscriptions": ["posts/*", f"other{turn}.{step}"]}
+                assert (await client("POST", TARGET, form, client=("10.0.0.1", 1))).status == 204
+                await asyncio.sleep(0.001)
+            assert (await listener.event())["record"]["id"] == (await made)["id"]
+        await listener.close()
+
+    tell(story)
+
+
+def test_an_event_that_cannot_be_told_ends_the_streams_and_not_the_hub(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        listener = Listener(client)
+        await listener.subscribe("posts/*")
+        hub = client.app.realtime
+        hub._bus.publish((object(),))
+        await listener.ended()
+        again = Listener(client)
+        await again.subscribe("posts/*")
+        await create(client, title="x")
+        assert (await again.event())["record"]["title"] == "x"
+        await again.close()
+
+    tell(story)
+
+
+def test_new_topics_while_a_stream_catches_up_lose_nothing(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        opening = Listener(client, f"{TARGET}?cursor=")
+        start = (await opening.event())["cursor"]
+        await opening.close()
+        made = [(await create(client, count=count))["id"] for count in range(300)]
+        for turn in range(3):
+            listener = Listener(client, f"{TARGET}?cursor={start}")
+            first = await listener.subscribe("posts/*")
+            for step in range(20):
+                form = {"clientId": first["clientId"], "subscriptions": ["posts/*", f"other{turn}.{step}"]}
+                assert (await client("POST", TARGET, form, client=("10.0.0.1", 1))).status == 204
+                await asyncio.sleep(0)
+            told: list[str] = []
+            while len(told) < len(made):
+                event = await listener.event()
+                told += [event["record"]["id"]] if "record" in event else []
+            assert told == made
+            await listener.close()
+
+    tell(story)

@@ -14,6 +14,7 @@ import msgspec
 
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.admin.logs import Logs
 from rowcast.admin.settings import SettingsDesk
 from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
@@ -22,6 +23,7 @@ from rowcast.api.cors import Cors
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
+from rowcast.api.logs import LogsApi
 from rowcast.api.matcher import Matcher
 from rowcast.api.operators import Operators
 from rowcast.api.pipeline import Pipeline
@@ -216,7 +218,7 @@ class _Running:
             outbox=self.outbox,
         )
         self.activity = ActivityLog(directory.auxiliary, self.settings)
-        self.work = Work(storage)
+        self.work, self.log_work = Work(storage), Work(directory.auxiliary)
         self.pipeline = self._pipeline(config)
         runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
@@ -250,7 +252,10 @@ class _Running:
     def _operators(self) -> Operators:
         desk = SettingsDesk(self.directory.data, self.settings, self.activity)
         mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
-        return Operators(settings=SettingsApi(self.work, desk, mails))
+        return Operators(
+            settings=SettingsApi(self.work, desk, mails),
+            logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
+        )
 
     async def _expire(self) -> None:
         """Delete begun sign-ins that nobody came back to, every hour as the reference does."""
@@ -281,5 +286,6 @@ class _Running:
 
     def _close(self) -> None:
         self.work.close()
+        self.log_work.close()
         self.outbox.close()
         self.directory.close()

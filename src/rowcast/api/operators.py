@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rowcast.api.logs import LogsApi
 from rowcast.api.settings import SettingsApi
 
 
@@ -12,3 +13,4 @@ class Operators:
     """The handlers of the APIs for operators; all of them are for superusers alone."""
 
     settings: SettingsApi
+    logs: LogsApi

@@ -198,6 +198,7 @@ class _Running:
             rules=rules,
             output=output,
             wants_before=self.hub.wants_before,
+            wants_earlier=self.hub.wants_earlier,
         )
         self.collections = Collections(
             storage,

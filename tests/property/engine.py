@@ -110,6 +110,7 @@ class Engine:
             rules=rules,
             output=output,
             wants_before=self.hub.wants_before,
+            wants_earlier=self.hub.wants_earlier,
         )
         self.collections = Collections(
             storage,

@@ -206,6 +206,13 @@ class Hub:
             any(head.with_options for head in heads) or reads_rows(collection, self._rules, self._catalog.current)
         )
 
+    def wants_earlier(self, collection: Collection) -> bool:
+        """Whether an update in `collection` must be judged by the state before it as well: somebody hears of leaving.
+
+        May be called from any thread.
+        """
+        return any(head.with_leave for head in self._index.heads(collection))
+
     def _leave(self, stream: Stream) -> None:
         """Take a stream out of the index that it is in, before its topics or its account change."""
         if stream.catches_up:
@@ -320,7 +327,7 @@ class Hub:
             return await asyncio.to_thread(self._judge_now, change, addressees)
 
     def _judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
-        if change.before is not None:
+        if change.before is not None and change.action == "delete":
             return self._judge_by(change.before, change, addressees)
         with self._storage.read() as reader:
             return self._judge_by(reader, change, addressees)

@@ -17,16 +17,19 @@ from rowcast.schema.collection import Collection
 
 @dataclass(slots=True)
 class Head:
-    """How many groups name a collection, and how many of them filter or expand."""
+    """How many groups name a collection, how many of them filter or expand, and how many hear of leaving."""
 
     groups: int = 0
     with_options: int = 0
+    with_leave: int = 0
 
     def count(self, subscription: Subscription, change: int) -> None:
         """Add or take away a group."""
         self.groups += change
         if subscription.query.get("filter") or subscription.query.get("expand"):
             self.with_options += change
+        if subscription.wants_leave:
+            self.with_leave += change
 
 
 class TopicIndex:

@@ -25,7 +25,7 @@ from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change
+from rowcast.schema.record import Change, Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
 from rowcast.storage import Reader
@@ -65,6 +65,8 @@ class Judgement:
         self._verdicts: dict[tuple[object, ...], dict[Account | None, bool]] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
         self._earlier: Judgement | None = None
+        # Accounts that are judged with other values than they have now.
+        self._records: dict[Account, Record] = {}
 
     def deliveries(self, addressees: Iterable[Addressee]) -> Iterator[Delivery]:
         """Judge the change for each addressee and encode it for those who may see it."""
@@ -100,10 +102,15 @@ class Judgement:
             yield Delivery(group, kind, left, frames.body(group.subscription.event_name, data))
 
     def _before(self) -> Judgement:
-        """Return the judgement on the record as it was before the update."""
+        """Return the judgement on the record, and on its own account, as they were before the update."""
         if self._earlier is None:
-            earlier = replace(self._change, record=self._change.previous or self._record, previous=None)
-            self._earlier = Judgement(earlier, self._reader, self._rules, self._output, self._accounts)
+            previous = self._change.previous or self._record
+            earlier = replace(self._change, record=previous, previous=None)
+            reader = self._change.before or self._reader
+            self._earlier = Judgement(earlier, reader, self._rules, self._output, self._accounts)
+            account = self._accounts.find(previous.collection.id, previous.id)
+            if account is not None:
+                self._earlier._records[account] = previous
         return self._earlier
 
     def _identity(self) -> dict[str, str]:
@@ -153,13 +160,13 @@ class Judgement:
             # What an empty value of the account equals is left to the rule.
             having = self._accounts.with_value(kind, owner.name, value) if isinstance(value, str) else ()
             found = {*having, *(self._accounts.with_value(kind, owner.name, "") if value != "" else ())}
-            return [account for account in found if account in members]
+            return [account for account in {*found, *self._records} if account in members]
         return tuple(members)
 
     def _ask(
         self, accounts: Sequence[Account], text: str, subscription: Subscription, *, is_filter: bool
     ) -> list[bool]:
-        requests = [_request(account, subscription) for account in accounts]
+        requests = [self._request(account, subscription) for account in accounts]
         try:
             allowed = self._rules.allow_each(
                 self._reader, text, self._record, requests, row=self._row, is_filter=is_filter
@@ -216,7 +223,7 @@ class Judgement:
         key = ("data", fields, account.is_superuser, shows_email)
         data = None if expand else self._bodies.get(key)
         if data is None:
-            record = self._encode(_request(account, subscription), expand, fields, shows_email=shows_email)
+            record = self._encode(self._request(account, subscription), expand, fields, shows_email=shows_email)
             data = encoding.html_safe(b'{"record":' + record + b',"action":"' + self._change.action.encode() + b'"}')
             if not expand:
                 self._bodies[key] = data
@@ -237,12 +244,11 @@ class Judgement:
         except BadRequestError:
             return show()
 
-
-def _request(account: Account, subscription: Subscription) -> RequestInfo:
-    return RequestInfo(
-        auth=account.record,
-        method="GET",
-        context="realtime",
-        query=subscription.query,
-        headers=subscription.headers,
-    )
+    def _request(self, account: Account, subscription: Subscription) -> RequestInfo:
+        return RequestInfo(
+            auth=self._records.get(account, account.record),
+            method="GET",
+            context="realtime",
+            query=subscription.query,
+            headers=subscription.headers,
+        )

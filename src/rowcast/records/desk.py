@@ -29,7 +29,7 @@ class Records:
     Synchronous; every call may be run again from its start after a
     BudgetExceededError. Called inside of `storage.write()` on the same thread, the
     writes become part of that transaction. `wants_before` says whether a delete in a
-    collection must carry a reader on the state before it.
+    collection must carry a reader on the state before it, `wants_earlier` the same of an update.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class Records:
         rules: Rules,
         output: Output,
         wants_before: Callable[[Collection], bool] = _never,
+        wants_earlier: Callable[[Collection], bool] = _never,
     ) -> None:
         self.output = output
-        self._saving = Saving(catalog, blobs, wants_before=wants_before)
+        self._saving = Saving(catalog, blobs, wants_before=wants_before, wants_earlier=wants_earlier)
         self._reads = Reads(storage, catalog, output)
         self._writes = Writes(storage, rules, output, self._saving)
 

@@ -43,16 +43,22 @@ class Saving:
     """Saves and deletes records. Keeps no state of its own but caches.
 
     `wants_before` says whether a delete in a collection must carry a reader on the
-    state before its transaction; it may be set later.
+    state before its transaction, `wants_earlier` the same of an update.
     """
 
     def __init__(
-        self, catalog: CatalogRef, blobs: Blobs, *, wants_before: Callable[[Collection], bool] = _never
+        self,
+        catalog: CatalogRef,
+        blobs: Blobs,
+        *,
+        wants_before: Callable[[Collection], bool] = _never,
+        wants_earlier: Callable[[Collection], bool] = _never,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._references = References(catalog)
-        self.wants_before = wants_before
+        self._wants_before = wants_before
+        self._wants_earlier = wants_earlier
 
     # -- save ------------------------------------------------------------------
 
@@ -86,7 +92,8 @@ class Saving:
         if previous is None:
             tx.changes.append(Change("create", saved))
         else:
-            tx.changes.append(Change("update", saved, previous))
+            before = tx.before() if self._wants_earlier(collection) else None
+            tx.changes.append(Change("update", saved, previous, before=before))
             if collection.is_auth:
                 self._delete_all(tx, accounts.outdated(tx, self._catalog.current, saved, previous))
         if collection.name == _SUPERUSERS and previous is None:
@@ -166,7 +173,7 @@ class Saving:
         if collection.name == _SUPERUSERS and count(tx, collection) == 1:
             raise BadRequestError(LAST_SUPERUSER)
         shape = shape_of(collection)
-        before = tx.before() if self.wants_before(collection) else None
+        before = tx.before() if self._wants_before(collection) else None
         # First the row itself, so that references in a circle come to an end.
         if not tx.run(shape.delete, [record.id]):
             return

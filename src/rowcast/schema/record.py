@@ -140,9 +140,9 @@ class Change:
 
     `record` is the row after the change (for a delete: the last one). `previous`
     is the row before an update, `position` its place in the order of changes.
-    `before` is, for a delete, a reader on the state before the transaction,
-    present only where somebody asked for it (see `sql.Snapshot`), shared by the
-    deletes of one commit; its reader closes it.
+    `before` is, for a delete or an update, a reader on the state before the
+    transaction, present only where somebody asked for it (see `sql.Snapshot`), shared
+    by the changes of one commit; its reader closes it.
     """
 
     action: Action

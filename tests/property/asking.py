@@ -102,12 +102,14 @@ class Asking:
         """Return for each stream and each change of one commit the events, in any order inside of a change."""
         expected: dict[str, list[list[Event]]] = {name: [] for name in self.listeners}
         for change in changes:
+            accounts = dict(self.accounts)
             if change.action == "update":
                 self._follow(change)
             reader = before if change.action == "delete" else after
             for name, listener in self.listeners.items():
-                view = View(catalog, reader, self._account(listener, catalog))
-                expected[name].append(events_for(listener.topics, change, view))
+                now = View(catalog, reader, self._account(listener, catalog, self.accounts))
+                earlier = View(catalog, before, self._account(listener, catalog, accounts))
+                expected[name].append(events_for(listener.topics, change, now, earlier))
             if change.action == "delete":
                 self._follow(change)
         return expected
@@ -115,13 +117,14 @@ class Asking:
     def replayed(self, name: str, changes: Sequence[Change], catalog: Catalog, now: Reader) -> list[list[Event]]:
         """Return the events of changes that a stream missed: judged by everything as it is now."""
         listener = self.listeners[name]
-        view = View(catalog, now, self._account(listener, catalog))
-        return [events_for(listener.topics, change, view) for change in changes]
+        view = View(catalog, now, self._account(listener, catalog, self.accounts))
+        return [events_for(listener.topics, change, view, view) for change in changes]
 
-    def _account(self, listener: Listener, catalog: Catalog) -> Record | None:
+    @staticmethod
+    def _account(listener: Listener, catalog: Catalog, accounts: Mapping[AccountKey, Record]) -> Record | None:
         if listener.account is None:
             return None
-        account = self.accounts[listener.account]
+        account = accounts[listener.account]
         return replace(account, collection=catalog.find(account.collection.id) or account.collection)
 
 
@@ -134,23 +137,21 @@ class View:
     account: Record | None
 
 
-def events_for(topics: Sequence[str], change: Change, view: View) -> list[Event]:
-    """Return the events that topics get of a change.
-
-    For a leave event the record as it was before the update is judged by what else is there now.
-    """
-    collection = view.catalog.find(change.record.collection.id)
+def events_for(topics: Sequence[str], change: Change, now: View, earlier: View) -> list[Event]:
+    """Return the events that topics get of a change; `earlier` is what was there before an update."""
+    collection = now.catalog.find(change.record.collection.id)
     assert collection is not None
     row = to_row(change.record)
     found = []
     for topic in topics:
         name, options = read_topic(topic)
-        question = _question(view, options)
+        question = _question(now, options)
+        before = _question(earlier, options)
         hears_leave = change.previous is not None and options["query"].get("leave") == "true"
         for rule in _guards(collection, change.record.id, name):
             if question.may_see(collection, row, rule):
                 found.append((topic, question.data(collection, row, change.action)))
-            elif hears_leave and question.may_see(collection, to_row(change.previous or change.record), rule):
+            elif hears_leave and before.may_see(collection, to_row(change.previous or change.record), rule):
                 found.append((topic, _left(collection, change.record.id)))
     return found
 

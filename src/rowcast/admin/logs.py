@@ -6,7 +6,7 @@ apis/logs.go and core/log_query.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Logs:
             raise NotFoundError
         return _shown(row)
 
-    def stats(self, text: str) -> list[dict[str, object]]:
+    def stats(self, text: str) -> Sequence[dict[str, object]]:
         """Return how many entries each hour has, of those that a filter lets pass. Raises BadRequestError."""
         try:
             bound = _bound(text)

@@ -15,7 +15,7 @@ CLIENTS = 16
 RECORDS = 5_000
 
 _WARM_UP = 64
-_BODY = b'{"title":"hello world","n":42,"ok":true,"meta":{"a":[1,2,3]}}'
+BODY = b'{"title":"hello world","n":42,"ok":true,"meta":{"a":[1,2,3]}}'
 _FILTER = quote('n > 10 && title ~ "hello"')
 
 
@@ -33,15 +33,15 @@ class Row:
 def measure(server: Server, port: int) -> Iterator[Row]:
     """Measure each kind of request. Raises LoadError if one is refused."""
     client = Client(port)
-    collection = _create_collection(client, client.sign_in(*SUPERUSER))
+    collection = create_collection(client, client.sign_in(*SUPERUSER))
     records = f"/api/collections/{collection}/records"
 
-    create = request("POST", records, _BODY)
-    yield _hammer(server, port, "create", create, RECORDS - _WARM_UP)
+    create = request("POST", records, BODY)
+    yield hammer(server, port, "create", create, RECORDS - _WARM_UP)
     record_id = client.call("GET", f"{records}?perPage=1")["items"][0]["id"]
     kinds = [
         ("view", request("GET", f"{records}/{record_id}"), RECORDS),
-        ("update", request("PATCH", f"{records}/{record_id}", _BODY), 3_000),
+        ("update", request("PATCH", f"{records}/{record_id}", BODY), 3_000),
         ("list30", request("GET", f"{records}?perPage=30"), 1_500),
         ("list30 skipTotal", request("GET", f"{records}?perPage=30&skipTotal=1"), 2_000),
         ("list500 skipTotal", request("GET", f"{records}?perPage=500&skipTotal=1"), 400),
@@ -49,10 +49,11 @@ def measure(server: Server, port: int) -> Iterator[Row]:
         ("health", request("GET", "/api/health"), RECORDS),
     ]
     for name, sent, count in kinds:
-        yield _hammer(server, port, name, sent, count)
+        yield hammer(server, port, name, sent, count)
 
 
-def _create_collection(client: Client, token: str) -> str:
+def create_collection(client: Client, token: str) -> str:
+    """Create the collection that the requests are about; anybody may do anything with it."""
     rules = dict.fromkeys(("listRule", "viewRule", "createRule", "updateRule", "deleteRule"), "")
     fields = [
         {"name": "title", "type": "text"},
@@ -66,7 +67,8 @@ def _create_collection(client: Client, token: str) -> str:
     return str(client.call("POST", "/api/collections", body, token)["name"])
 
 
-def _hammer(server: Server, port: int, name: str, sent: bytes, count: int) -> Row:
+def hammer(server: Server, port: int, name: str, sent: bytes, count: int) -> Row:
+    """Send one request `count` times by all clients. Raises LoadError if it is refused."""
     drive(port, repeat(lambda: sent, _WARM_UP), clients=CLIENTS)
     before_s = usage.cpu_s(server.process.pid)
     load = drive(port, repeat(lambda: sent, count), clients=CLIENTS)

@@ -7,9 +7,11 @@ answer only the status and where it ends are looked at.
 from __future__ import annotations
 
 import json
+import math
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +111,7 @@ class Load:
     """What a series of requests took."""
 
     seconds: float = 0.0
+    sent: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     errors: int = 0
     answers: list[bytes] = field(default_factory=list)
@@ -129,17 +132,20 @@ def drive(
     *,
     clients: int,
     rate_per_s: float = 0.0,
+    within_s: float = math.inf,
     keep_answers: bool = False,
 ) -> Load:
     """Send `requests` over `clients` connections side by side, each as soon as one is free.
 
-    With `rate_per_s` the requests leave on a schedule. Answers of 300 and more count as errors.
+    With `rate_per_s` the requests leave on a schedule; after `within_s` no more leave.
+    Answers of 300 and more count as errors.
     """
     load = Load()
     due = enumerate(requests)
     poll = select.epoll()
     turns = {turn.sock.fileno(): turn for turn in (_Turn(connect(port)) for _ in range(clients))}
-    idle = list(turns.values())
+    # In turns: a server may close a connection that is not used for some seconds.
+    idle = deque(turns.values())
     busy = 0
     started = time.perf_counter()
     upcoming = next(due, None)
@@ -147,14 +153,18 @@ def drive(
         poll.register(fd, select.EPOLLIN)
     while upcoming or busy:
         wait_s = -1.0
+        if upcoming and time.perf_counter() - started > within_s:
+            upcoming = None
+            continue
         while upcoming and idle:
             wait_s = started + upcoming[0] / rate_per_s - time.perf_counter() if rate_per_s else 0.0
             if wait_s > 0:
                 break
-            turn = idle.pop()
+            turn = idle.popleft()
             turn.sent_at = time.perf_counter()
             turn.sock.sendall(upcoming[1]())
             busy += 1
+            load.sent += 1
             upcoming = next(due, None)
         for fd, _ in poll.poll(wait_s if wait_s > 0 else -1):
             if _receive(turns[fd], load, keep_answers=keep_answers):

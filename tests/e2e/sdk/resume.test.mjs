@@ -169,7 +169,7 @@ test("load, then subscribe from there", { skip: beyondReference }, async () => {
     const { pb, resume } = await behindProxy();
     const stop = growing(name);
     await sleep(100);
-    const { result, cursor } = await withCursor((fetch) => pb.collection(name).getFullList({ batch: 5, sort: "id", fetch }));
+    const { result, cursor } = await withCursor((fetch) => pb.collection(name).getFullList({ fetch }));
     const view = new Map(result.map((record) => [record.id, record.step]));
     await sleep(200);
     resume.startAt(cursor);

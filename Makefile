@@ -18,10 +18,11 @@ HTTP ?= 127.0.0.1:8090
 WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test check lint types imports docs bench conformance fmt lock clean
+.PHONY: help install serve demo test check lint types imports docs bench soak conformance fmt lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -86,6 +87,9 @@ docs: $(VENV)/.server $(VENV)/.dev ## build the pages into site/, warnings are e
 
 conformance: $(VENV)/.server $(VENV)/.dev ## replay the recorded requests of the reference, if they are there
 	$(BIN)/python -m tests.conformance.replay
+
+soak: $(VENV)/.server $(VENV)/.dev ## cut, freeze, resume and kill for minutes; nothing may be lost (SOAK_ARGS="--seconds 60")
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 bench: $(VENV)/.server $(VENV)/.dev ## measure, and write benchmarks/RESULTS.md (BENCH_ARGS="--only plain")
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)

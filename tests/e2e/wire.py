@@ -61,10 +61,15 @@ class WireStream:
     writer: asyncio.StreamWriter
     client_id: str = ""
     connected: Mapping[str, Any] = field(default_factory=dict)
+    _raw: bytearray = field(default_factory=bytearray)
     _text: bytearray = field(default_factory=bytearray)
+    _is_ended: bool = False
 
     async def frame(self) -> Frame:
-        """Return the next frame. Raises EOFError when the server ended the stream or the connection broke."""
+        """Return the next frame. Raises EOFError when the server ended the stream or the connection broke.
+
+        May be cancelled: nothing that was read is lost.
+        """
         while True:
             end = self._text.find(b"\n\n")
             if end >= 0:
@@ -74,18 +79,27 @@ class WireStream:
                 if parts:
                     return Frame(parts.get("id", ""), parts.get("event", ""), parts.get("data", ""))
                 continue
-            self._text += await self._chunk()
+            if self._is_ended:
+                raise EOFError("ended")
+            try:
+                data = await self.reader.read(65_536)
+            except OSError as error:
+                raise EOFError("broken off") from error
+            if not data:
+                raise EOFError("broken off")
+            self._raw += data
+            self._unchunk()
 
-    async def _chunk(self) -> bytes:
-        try:
-            size = int(await self.reader.readuntil(b"\r\n"), 16)
-            return (await self.reader.readexactly(size + 2))[:-2] if size else self._ended()
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise EOFError("broken off") from error
-
-    @staticmethod
-    def _ended() -> bytes:
-        raise EOFError("ended")
+    def _unchunk(self) -> None:
+        """Move the chunks that are there as a whole from `_raw` to `_text`."""
+        while (head := self._raw.find(b"\r\n")) >= 0:
+            size = int(self._raw[:head], 16)
+            end = head + 2 + size + 2
+            if len(self._raw) < end:
+                return
+            self._text += self._raw[head + 2 : end - 2]
+            del self._raw[:end]
+            self._is_ended = size == 0
 
     def cut(self) -> None:
         """Break the connection at once, without a goodbye."""

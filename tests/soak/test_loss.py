@@ -1,0 +1,31 @@
+"""The short soak: hundreds of cuts, a few deaths of the server, nothing lost. `make soak` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.driver import Plan
+from tests.soak.loss import soak
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+def test_streams_with_a_cursor_lose_nothing(tmp_path: Path) -> None:
+    plan = Plan(
+        seconds=8,
+        clients=24,
+        writes_per_s=80,
+        open_for_s=0.4,
+        server_lives_s=(2.0, 3.0),
+        freezes_for_s=0.3,
+        long_freezes=False,
+    )
+    found = soak(plan, tmp_path)
+    assert found.problems == []
+    # It says something only if there was something to lose.
+    assert found.counts["cuts"] > 100
+    assert found.counts["resumed"] > 100
+    assert found.counts["SIGKILL"] + found.counts["SIGTERM"] >= 2
+    assert found.counts["events"] > 500

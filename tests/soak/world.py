@@ -1,0 +1,162 @@
+"""What the soak runs on: collections with rules of each kind, accounts, topics, and who may see what.
+
+`tells` decides it again from the values in the log alone. Rights do not change while
+the soak runs, so that an event is allowed or not whenever it is told.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.e2e.client import Api
+from tests.soak.checker import Change, Client
+
+PASSWORD = "correct horse"
+PEOPLE = {"ann": "red", "bob": "red", "cid": "blue", "dan": "blue"}
+GUEST, ROOT = "guest", "root"
+ROOMS = {"hall": ("ann", "cid"), "attic": ("bob",), "cellar": ("ann", "bob", "dan")}
+KINDS = ("a", "b")
+
+RULES = {
+    "notes": "",
+    "mine": "owner = @request.auth.id",
+    "teams": "team = @request.auth.team && kind = 'a'",
+    "halls": "room.members.id ?= @request.auth.id",
+}
+WRITTEN = tuple(RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a subscription string asks for."""
+
+    collection: str
+    filter_kind: str = ""
+    hears_leave: bool = False
+
+    @property
+    def text(self) -> str:
+        query = {"filter": f"kind = '{self.filter_kind}'"} if self.filter_kind else {}
+        query |= {"leave": "true"} if self.hears_leave else {}
+        return f"{self.collection}/*" + (f"?options={quote(json.dumps({'query': query}))}" if query else "")
+
+
+_TOPICS = tuple(
+    Topic(collection, kind, leave) for collection in WRITTEN for kind in ("", "a") for leave in (False, True)
+)
+TOPICS = {topic.text: topic for topic in _TOPICS}
+
+CHOICES: tuple[tuple[str, ...], ...] = tuple(
+    tuple(topic.text for topic in topics)
+    for topics in (
+        [Topic("notes")],
+        [Topic("mine"), Topic("mine", hears_leave=True)],
+        [Topic("teams", hears_leave=True), Topic("notes", "a")],
+        [Topic("halls"), Topic("mine", "a", hears_leave=True)],
+        [Topic("notes", "a", hears_leave=True), Topic("halls", hears_leave=True)],
+        [Topic(collection) for collection in WRITTEN],
+    )
+)
+"""What clients listen to; some get several events of one change."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The ids of what was set up, and a token for each account."""
+
+    people: Mapping[str, str]
+    rooms: Mapping[str, str]
+    tokens: Mapping[str, str]
+
+    def tells(self, client: Client, topic: str, change: Change) -> str:
+        """Return what a topic tells a client of a change (see `checker.Tells`)."""
+        asked = TOPICS[topic]
+        if change.collection != asked.collection:
+            return ""
+        if self._sees(client.account, asked, change.row):
+            return change.action
+        is_lost = asked.hears_leave and change.previous is not None
+        return "leave" if is_lost and self._sees(client.account, asked, change.previous or {}) else ""
+
+    def _sees(self, account: str, asked: Topic, row: Mapping[str, Any]) -> bool:
+        if asked.filter_kind and row["kind"] != asked.filter_kind:
+            return False
+        if asked.collection == "notes" or account == ROOT:
+            return True
+        if account == GUEST:
+            return False
+        if asked.collection == "mine":
+            return bool(row["owner"] == self.people[account])
+        if asked.collection == "teams":
+            return bool(row["team"] == PEOPLE[account] and row["kind"] == "a")
+        return any(row["room"] == self.rooms[room] and account in members for room, members in ROOMS.items())
+
+
+def build(url: str) -> World:
+    """Set up a new server."""
+    api = Api(url)
+    api.sign_in()
+    api.ok("PATCH", "/api/settings", {"batch": {"enabled": True, "maxRequests": 50, "timeout": 10}})
+    team = {"name": "team", "type": "text"}
+    people_id = api.ok("POST", "/api/collections", {"name": "people", "type": "auth", "fields": [team]})["id"]
+    members = {"name": "members", "type": "relation", "collectionId": people_id, "maxSelect": 9}
+    rooms_id = api.ok("POST", "/api/collections", {"name": "rooms", "type": "base", "fields": [members]})["id"]
+    fields = [
+        {"name": "seq", "type": "number"},
+        {"name": "kind", "type": "text"},
+        {"name": "pad", "type": "text", "max": 1_000_000},
+        {"name": "owner", "type": "relation", "collectionId": people_id, "maxSelect": 1},
+        {"name": "room", "type": "relation", "collectionId": rooms_id, "maxSelect": 1},
+        team,
+    ]
+    open_to_all = dict.fromkeys(("createRule", "updateRule", "deleteRule"), "")
+    for name, rule in RULES.items():
+        # A record must be seen by who writes it.
+        body = {"name": name, "type": "base", "fields": fields, "listRule": rule, "viewRule": "", **open_to_all}
+        api.ok("POST", "/api/collections", body)
+    people = {}
+    for name, color in PEOPLE.items():
+        body = {"email": f"{name}@example.com", "password": PASSWORD, "passwordConfirm": PASSWORD, "team": color}
+        people[name] = api.ok("POST", "/api/collections/people/records", body)["id"]
+    rooms = {
+        room: api.ok("POST", "/api/collections/rooms/records", {"members": [people[name] for name in names]})["id"]
+        for room, names in ROOMS.items()
+    }
+    tokens = {GUEST: "", ROOT: api.token}
+    for name in PEOPLE:
+        own = Api(url)
+        own.sign_in("people", (f"{name}@example.com", PASSWORD))
+        tokens[name] = own.token
+    return World(people, rooms, tokens)
+
+
+def read_log(data_dir: Path) -> tuple[list[Change], str]:
+    """Return the log of changes of a data directory whose server has ended, and where it begins."""
+    with closing(sqlite3.connect(data_dir / "data.db")) as database:
+        names: dict[str, str] = {}
+        fields: dict[str, dict[str, str]] = {}
+        for collection_id, name, listed in database.execute("SELECT id, name, fields FROM _collections"):
+            names[collection_id] = name
+            fields[collection_id] = {field["id"]: field["name"] for field in json.loads(listed)}
+        rows = database.execute(
+            'SELECT number, tag, action, collection, record, "row", previous FROM _rowcast_changes ORDER BY number'
+        ).fetchall()
+    changes, first = [], ""
+    for number, tag, action, collection, record, row, previous in rows:
+        if action == "start":
+            first = f"{number}-{tag}"
+            continue
+        known = fields[collection]
+        values = {known[key]: value for key, value in json.loads(row).items()}
+        earlier = values | {known[key]: value for key, value in json.loads(previous).items()}
+        changes.append(
+            Change(number, tag, action, names[collection], record, values, earlier if action == "update" else None)
+        )
+    return changes, first or changes[0].position

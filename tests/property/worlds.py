@@ -156,25 +156,27 @@ _REQUEST = (
     "@request.query.x:isset = true",
     '@request.context = "realtime"',
     '@request.context != "expand"',
+    '@request.method = "GET"',
     '@request.auth.home.title = "a"',
     '@request.auth.rooms_via_members.id ?!= ""',
-    '@request.method = "GET"',
 )
+_LOCAL = 10
+"""As many of these read no row but that of the account."""
 
 
 @st.composite
-def conditions(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool) -> str:
-    """Draw one comparison over the records of a collection."""
+def conditions(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool, is_local: bool) -> str:
+    """Draw one comparison over the records of a collection; with `is_local` it reads no other row."""
     if of_request and draw(st.integers(0, 3)) == 0:
-        return draw(st.sampled_from(_REQUEST))
-    if of_request and draw(st.integers(0, 4)) == 0:
+        return draw(st.sampled_from(_REQUEST[:_LOCAL] if is_local else _REQUEST))
+    if of_request and not is_local and draw(st.integers(0, 4)) == 0:
         other = draw(st.sampled_from(NAMES))
         prefix = f"@collection.{other}{draw(st.sampled_from(('', f':x{other}')))}."
         path, kind, _ = draw(st.sampled_from(list(_paths(schema, other, 0))))
         own = [path for path, own_kind, _ in _paths(schema, name, 0) if own_kind == kind]
         right = draw(st.sampled_from(_operands(kind, of_request) + own))
         return f"{prefix}{path} {draw(st.sampled_from(_signs(kind, True)))} {right}"
-    depth = draw(st.sampled_from((0, 0, 1, 1, 2)))
+    depth = 0 if is_local else draw(st.sampled_from((0, 0, 1, 1, 2)))
     path, kind, is_many = draw(st.sampled_from(list(_paths(schema, name, depth))))
     left = draw(st.sampled_from(_modified(kind, path)))
     sign = draw(st.sampled_from(_signs(kind, is_many)))
@@ -182,13 +184,19 @@ def conditions(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool) 
     return f"{right} {sign} {left}" if sign == "=" and draw(st.booleans()) else f"{left} {sign} {right}"
 
 
-def _of_account(schema: Schema, name: str) -> list[str]:
+def _of_account(schema: Schema, name: str, *, is_local: bool) -> list[str]:
     """Return comparisons of a record with the account that asks, as most rules make them."""
     found = ["id = @request.auth.id", "team = @request.auth.team", *_REQUEST[:3]]
     for relation in schema.relations_of(name):
         sign = "?=" if relation.is_multiple else "="
         if relation.target in AUTHS:
-            found += [f"{relation.name} {sign} @request.auth.id", f"@request.auth.id {sign} {relation.name}.id"]
+            found.append(f"{relation.name} {sign} @request.auth.id")
+    if is_local:
+        return found
+    for relation in schema.relations_of(name):
+        sign = "?=" if relation.is_multiple else "="
+        if relation.target in AUTHS:
+            found.append(f"@request.auth.id {sign} {relation.name}.id")
         found.append(f"{relation.name}.team {sign} @request.auth.team")
     for relation in schema.relations_to(name):
         if relation.source in AUTHS:
@@ -198,10 +206,11 @@ def _of_account(schema: Schema, name: str) -> list[str]:
 
 
 @st.composite
-def texts(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool = True) -> str:
+def texts(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool = True, is_local: bool = False) -> str:
     """Draw a rule or, without `of_request`, a filter that isn't empty."""
-    plain = conditions(schema, name, of_request=of_request)
-    part = plain if not of_request else st.one_of(st.sampled_from(_of_account(schema, name)), plain)
+    part = conditions(schema, name, of_request=of_request, is_local=is_local)
+    if of_request:
+        part = st.one_of(st.sampled_from(_of_account(schema, name, is_local=is_local)), part)
     parts = draw(st.lists(part, min_size=1, max_size=3))
     shape = draw(st.sampled_from((" || ", " && ")))
     if len(parts) == 3 and draw(st.booleans()):
@@ -211,12 +220,12 @@ def texts(draw: st.DrawFn, schema: Schema, name: str, *, of_request: bool = True
 
 
 @st.composite
-def rules(draw: st.DrawFn, schema: Schema, name: str) -> str | None:
+def rules(draw: st.DrawFn, schema: Schema, name: str, *, is_local: bool = False) -> str | None:
     """Draw a rule: empty, null, or a text."""
     kind = draw(st.integers(0, 7))
     if kind < 2:
         return None if kind else ""
-    return draw(texts(schema, name))
+    return draw(texts(schema, name, is_local=is_local))
 
 
 # -- topics ---------------------------------------------------------------------------------------
@@ -253,14 +262,17 @@ def _expands(schema: Schema, name: str) -> list[str]:
 
 
 @st.composite
-def topics(draw: st.DrawFn, schema: Schema, rules: Mapping[str, Mapping[str, str | None]]) -> Topic:
+def topics(
+    draw: st.DrawFn, schema: Schema, rules: Mapping[str, Mapping[str, str | None]], *, is_local: bool = False
+) -> Topic:
     """Draw what a stream may ask for; a filter may be the text of a rule."""
     name = draw(st.sampled_from((*NAMES, *BASES)))
     query: dict[str, str] = {}
     if draw(st.integers(0, 4)) == 0:
         own = [rule for rule in rules[name].values() if rule]
-        query["filter"] = draw(st.one_of(st.sampled_from(own or ["id != ''"]), texts(schema, name, of_request=False)))
-    if draw(st.integers(0, 3)) == 0:
+        new = texts(schema, name, of_request=False, is_local=is_local)
+        query["filter"] = draw(st.one_of(st.sampled_from(own or ["id != ''"]), new))
+    if not is_local and draw(st.integers(0, 3)) == 0:
         query["expand"] = ",".join(draw(st.lists(st.sampled_from(_expands(schema, name)), min_size=1, max_size=2)))
     if draw(st.integers(0, 4)) == 0:
         query["fields"] = draw(st.sampled_from(_FIELDS))

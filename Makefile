@@ -51,9 +51,9 @@ $(VENV)/.dev: requirements-dev.lock $(SDK)/package-lock.json | $(VENV)/.server
 	@touch $@
 
 lock: $(VENV)/.dev ## bring the lock files up to date with pyproject.toml and package.json
-	$(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev -c requirements.lock --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
 	cd $(SDK) && $(NPM) install --package-lock-only --ignore-scripts --no-audit --no-fund
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rowcast import __version__, cli, credentials
+from rowcast.cli import serve
 from rowcast.config import Config
 from rowcast.errors import DataDirError
 from rowcast.storage import Row
@@ -196,7 +197,7 @@ class TestServe:
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         """What the server is started with."""
         configs: list[Config] = []
-        monkeypatch.setattr(cli, "_run_server", lambda config, listening: configs.append(config))
+        monkeypatch.setattr(serve, "_run_server", lambda config, listening: configs.append(config))
         return configs
 
     def test_options_become_the_config(self, run: Run, served: list[Config], tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ class TestServe:
         def refuse(config: Config, listening: socket.socket) -> None:
             raise DataDirError("the disk is full")
 
-        monkeypatch.setattr(cli, "_run_server", refuse)
+        monkeypatch.setattr(serve, "_run_server", refuse)
         result = run("serve", "--http", "127.0.0.1:0")
         assert (result.exit_code, result.stderr.strip()) == (1, "Error: the disk is full")
 
@@ -248,42 +249,42 @@ class TestServe:
     )
     def test_what_is_no_address_is_refused(self, address: str) -> None:
         with pytest.raises(click.ClickException, match="is not an address"):
-            cli._listen(address)
+            serve._listen(address)
 
     @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", ":0"])
     def test_listens(self, address: str) -> None:
-        with cli._listen(address) as listening:
+        with serve._listen(address) as listening:
             port = listening.getsockname()[1]
             with socket.create_connection(("127.0.0.1", port), timeout=5):
                 pass
 
     def test_an_address_in_use_is_told(self) -> None:
-        with cli._listen("127.0.0.1:0") as listening:
+        with serve._listen("127.0.0.1:0") as listening:
             address = f"127.0.0.1:{listening.getsockname()[1]}"
             with pytest.raises(click.ClickException, match=rf"can't listen at {address}: Address already in use"):
-                cli._listen(address)
+                serve._listen(address)
 
     def test_a_host_that_is_not_here_is_told(self) -> None:
         with pytest.raises(click.ClickException, match=r"can't listen at 192\.0\.2\.1:80"):
-            cli._listen("192.0.2.1:80")
+            serve._listen("192.0.2.1:80")
 
     @pytest.mark.parametrize(
         ("http", "url"),
         [("127.0.0.1:0", "http://127.0.0.1:"), (":0", "http://127.0.0.1:"), ("localhost:0", "http://localhost:")],
     )
     def test_says_where_it_is(self, http: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
-        with cli._listen(http) as listening:
-            cli._greet(Config(http=http), listening, has_superuser=True)
+        with serve._listen(http) as listening:
+            serve._greet(Config(http=http), listening, has_superuser=True)
             said = capsys.readouterr().out
         assert f"Server started at {url}" in said
         assert f"└─ REST API:  {url}" in said
         assert "superuser" not in said
 
     def test_says_how_to_make_the_first_superuser(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with cli._listen("127.0.0.1:0") as listening:
-            cli._greet(Config(), listening, has_superuser=False)
+        with serve._listen("127.0.0.1:0") as listening:
+            serve._greet(Config(), listening, has_superuser=False)
             assert "    rowcast superuser upsert EMAIL PASS\n" in capsys.readouterr().out
-            cli._greet(Config(data_dir="other"), listening, has_superuser=False)
+            serve._greet(Config(data_dir="other"), listening, has_superuser=False)
             assert "    rowcast superuser upsert EMAIL PASS --dir other\n" in capsys.readouterr().out
 
 

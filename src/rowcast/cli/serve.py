@@ -1,0 +1,92 @@
+"""`rowcast serve`: opens the socket, starts the server, greets."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rowcast.cli.options import config_of, shared
+from rowcast.config import Config
+from rowcast.errors import RowcastError
+
+if TYPE_CHECKING:
+    import socket
+
+
+@click.command()
+@click.argument("domains", nargs=-1)
+@click.option("--http", default="127.0.0.1:8090", show_default=True, help="The address to listen at.")
+@click.option("--https", default="", hidden=True)
+@click.option("--origins", default="*", show_default=True, help="The origins that CORS allows, with commas between.")
+@shared
+def serve(domains: tuple[str, ...], http: str, https: str, origins: str, **options: object) -> None:
+    """Start the web server."""
+    if domains or https:
+        raise click.ClickException(
+            "rowcast does not speak HTTPS; put a proxy with the certificate in front of it and use --http"
+        )
+    allowed = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
+    config = config_of(options, http=http, origins=allowed or ("*",))
+    listening = _listen(config.http)
+    try:
+        _run_server(config, listening)
+    except RowcastError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        listening.close()
+
+
+def _listen(address: str) -> socket.socket:
+    """Open the socket of `host:port`; an empty host is every address of this machine."""
+    import socket
+
+    host, colon, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise click.ClickException(f"{address!r} is not an address; write HOST:PORT, for example 127.0.0.1:8090")
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            return socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
+        family, _, _, _, where = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0]  # noqa: S104 - asked for by an empty host
+        return socket.create_server(where[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise click.ClickException(f"can't listen at {address}: {error.strerror or error}") from error
+
+
+def _run_server(config: Config, listening: socket.socket) -> None:
+    """Serve until a signal asks to stop."""
+    import gc
+    import logging
+
+    from rowcast.api import server
+    from rowcast.app import App
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("rowcast").setLevel(logging.DEBUG if config.dev else logging.INFO)
+    app = App(config=config)
+
+    def started() -> None:
+        # Modules, collections and routes live as long as the process: no need to look at them again.
+        gc.freeze()
+        _greet(config, listening, has_superuser=app.has_superuser())
+
+    server.run(app, listening, started=started)
+
+
+def _greet(config: Config, listening: socket.socket, *, has_superuser: bool) -> None:
+    """Say where the server is and, on its first start, how to get in."""
+    import time
+
+    host, port = listening.getsockname()[:2]
+    host = config.http.rpartition(":")[0] or "127.0.0.1"
+    url = click.style(f"http://{host}:{port}", fg="cyan")
+    click.secho(f"{time.strftime('%Y/%m/%d %H:%M:%S')} Server started at ", fg="green", bold=True, nl=False)
+    click.echo(url)
+    click.echo(f"└─ REST API:  {url}{click.style('/api/', fg='cyan')}")
+    if not has_superuser:
+        where = "" if config.data_dir == "pb_data" else f" --dir {config.data_dir}"
+        click.echo("\n(!) There is no superuser yet. Create the first one by running:")
+        click.secho(f"    rowcast superuser upsert EMAIL PASS{where}\n", bold=True)
+    sys.stdout.flush()

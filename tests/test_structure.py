@@ -83,13 +83,15 @@ def test_lock_file_names_no_host(name: str) -> None:
 
 def test_every_dependency_is_locked_with_hashes() -> None:
     build, dev = PROJECT["dependency-groups"]["build"], PROJECT["dependency-groups"]["dev"]
-    wanted = {"requirements.lock": [*PROJECT["project"]["dependencies"], *build], "requirements-dev.lock": dev}
+    extras = [each for group in PROJECT["project"]["optional-dependencies"].values() for each in group]
+    needed = [*PROJECT["project"]["dependencies"], *extras, *build]
+    wanted = {"requirements.lock": needed, "requirements-dev.lock": dev}
     for name, requirements in wanted.items():
         text = (ROOT / name).read_text()
         locked = set(re.findall(r"^([a-z0-9-]+)==\S+.*\\\n    --hash=sha256:", text, re.MULTILINE))
         for requirement in requirements:
             if isinstance(requirement, str):
-                package = re.split(r"[<>=!~ ]", requirement)[0].replace("_", "-").lower()
+                package = re.split(r"[<>=!~ \[]", requirement)[0].replace("_", "-").lower()
                 assert package in locked, f"{package} is not in {name}: make lock"
 
 

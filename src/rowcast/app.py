@@ -38,23 +38,30 @@ from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
+from rowcast.bus import CollectionChange, Link
+from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
+from rowcast.bus.sockets import LinkError, SocketLink, folder_of
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
 from rowcast.realtime.changelog import ChangeLog, Retention
+from rowcast.realtime.follower import Follower
 from rowcast.realtime.hub import Hub
-from rowcast.realtime.stream import Budget, Limits
+from rowcast.realtime.nodes import Nodes
+from rowcast.realtime.stream import Budget, Limits, new_node
 from rowcast.records import Records
 from rowcast.records.batch import Batch
 from rowcast.records.files import Files
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
-from rowcast.schema.record import Change, Record
+from rowcast.schema.record import Record
 from rowcast.storage.directory import DataDir, open_directory
+from rowcast.storage.freshness import Freshness
+from rowcast.storage.settings_rows import load_settings
 
 _log = logging.getLogger("rowcast.app")
 
@@ -90,6 +97,7 @@ class App:
                     # A late request must not open what was just closed.
                     raise RuntimeError("the application is stopped")
                 running = self._start()
+                await running.joining
             await running.pipeline(scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
@@ -100,8 +108,8 @@ class App:
     async def start(self) -> None:
         """Open the data directory. Raises DataDirError."""
         self._is_stopped = False
-        if self._running is None:
-            self._start()
+        running = self._running or self._start()
+        await running.joining
 
     async def stop(self) -> None:
         """End the streams, finish what is under way and close the data directory."""
@@ -168,15 +176,11 @@ class _Running:
         storage = directory.data
         self.directory = directory
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
-        bus = MemoryBus()
+        self.bus = bus = MemoryBus()
+        self.link = link = _link(config)
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record
 
-        def publish(changes: list[Change]) -> None:
-            log.publish(changes)
-            bus.publish(changes)
-
-        storage.publish = publish
         self.blobs = blobs = LocalBlobs(directory.files)
         self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
@@ -189,8 +193,27 @@ class _Running:
             log=log,
             budget=Budget(config.stream_max_bytes, config.stream_max_frames, config.stream_max_age_s),
             limits=Limits(config.stream_max_total, config.stream_max_per_address),
+            node=link.name,
+            is_shared=lambda: link.has_others,
             heartbeat_s=config.heartbeat_s,
         )
+        self.fresh = Freshness(
+            storage,
+            self.catalog,
+            self.settings,
+            load_settings=load_settings,
+            on_change=lambda before, after: bus.publish((CollectionChange(before, after),)),
+        )
+        self.follower = Follower(
+            storage=storage,
+            log=log,
+            bus=bus,
+            link=link,
+            refresh=self.fresh.refresh,
+            wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
+        )
+        storage.publish = self.follower.publish
+        self.nodes = Nodes(self.hub, link, self._authenticate)
         self.records = Records(
             storage=storage,
             catalog=self.catalog,
@@ -221,7 +244,8 @@ class _Running:
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
         self.pipeline = self._pipeline(config)
-        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
+        self.joining = asyncio.ensure_future(self._join())
+        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire(), self._follow())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -237,12 +261,13 @@ class _Running:
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
             files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
-            realtime=Realtime(self.hub, self._authenticate),
+            realtime=Realtime(self.hub, self.nodes, self.work),
             operators=self._operators(),
         )
         return Pipeline(
             routes=Matcher(routes, Route("", "", public.serve, is_success_logged=False)),
             authenticate=self._authenticate,
+            freshen=self._freshen,
             catalog=self.catalog,
             settings=self.settings,
             limits=limits,
@@ -257,6 +282,24 @@ class _Running:
             settings=SettingsApi(self.work, desk, mails),
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
         )
+
+    async def _join(self) -> None:
+        """Join the other processes, if there are any: from here on nothing that either commits is missed."""
+        await self.link.open(self.follower.hint, self.nodes.answer)
+        await asyncio.to_thread(self.follower.catch_up)
+
+    async def _follow(self) -> None:
+        """Follow what other processes do with the database."""
+        try:
+            await self.joining
+            await self.follower.run()
+        finally:
+            await self.link.close()
+
+    async def _freshen(self) -> None:
+        """See what other processes have changed, before a request is answered by it."""
+        if self.link.has_others:
+            await self.work.quick(self.fresh.refresh)
 
     async def _expire(self) -> None:
         """Delete begun sign-ins that nobody came back to, every hour as the reference does."""
@@ -290,3 +333,12 @@ class _Running:
         self.log_work.close()
         self.outbox.close()
         self.directory.close()
+
+
+def _link(config: Config) -> Link:
+    """Return the link to other processes that serve the data directory."""
+    try:
+        return SocketLink(new_node(), folder_of(config.data_dir))
+    except LinkError as error:
+        _log.warning("other processes on this data directory are followed without hints: %s", error)
+        return Alone(new_node())

@@ -58,13 +58,13 @@ class Api:
 class EventStream:
     """One realtime stream on a raw socket."""
 
-    def __init__(self, api: Api, topics: list[str] | None = None, *, buffer_bytes: int = 0) -> None:
+    def __init__(self, api: Api, topics: list[str] | None = None, *, buffer_bytes: int = 0, query: str = "") -> None:
         self.socket = OPENED.enter_context(socket.socket())
         if buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         self.socket.settimeout(30)
         self.socket.connect(("127.0.0.1", api.port))
-        self.socket.sendall(f"GET {api.prefix}/api/realtime HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        self.socket.sendall(f"GET {api.prefix}/api/realtime{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         self._data = b""
         self.head = self._until(b"\r\n\r\n").decode()
         self.first = self.frame()

@@ -25,7 +25,7 @@ from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change, Position, Record
+from rowcast.schema.record import Change, Logged, Position, Record
 from rowcast.storage.directory import open_directory
 
 _WITHIN_S = 20.0
@@ -132,9 +132,9 @@ class Engine:
         self.directory.close()
         shutil.rmtree(self._path, ignore_errors=True)
 
-    def _publish(self, changes: list[Change]) -> None:
+    def _publish(self, changes: list[Logged]) -> None:
         self.log.publish(changes)
-        self.committed.extend(changes)
+        self.committed.extend(change for change in changes if isinstance(change, Change))
         self.bus.publish(changes)
 
     def of(self, name: str) -> Collection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 from rowcast.admin.activity import ActivityLog, Entry
 from rowcast.api import responses
@@ -50,11 +51,12 @@ _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
 class Pipeline:
     """Answers HTTP requests. Knows routes and what guards them, not what they do."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what stands around every request
         self,
         *,
         routes: Matcher[Route],
         authenticate: Authenticate,
+        freshen: Callable[[], Awaitable[None]],
         catalog: CatalogRef,
         settings: SettingsRef,
         limits: RateLimits,
@@ -63,6 +65,7 @@ class Pipeline:
     ) -> None:
         self._routes = routes
         self._authenticate = authenticate
+        self._freshen = freshen
         self._catalog = catalog
         self._settings = settings
         self._limits = limits
@@ -104,6 +107,7 @@ class Pipeline:
             self._note(request, answer.status, took_s, error)
 
     async def _answer(self, request: Request, route: Route) -> Answer:
+        await self._freshen()
         settings = self._settings.current
         request.address = request.locate(settings.trusted_proxy)
         token = bearer(request.headers.get(b"authorization"))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from rowcast import encoding
 from rowcast.api import wire
-from rowcast.api.request import Authenticate, Request, Send
+from rowcast.api.request import Request, Send
 from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response, failure, json
 from rowcast.api.stream import asked, serve_stream
 from rowcast.api.wire import Kind
+from rowcast.api.work import Work
 from rowcast.errors import ApiError, BadRequestError, ErrorData, FieldError
 from rowcast.realtime.hub import Hub
-from rowcast.realtime.stream import Stream
+from rowcast.realtime.nodes import Nodes
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
 from rowcast.schema import checks
 
@@ -53,9 +53,10 @@ class _StreamAnswer:
 class Realtime:
     """Answers requests for streams (apis/realtime.go)."""
 
-    def __init__(self, hub: Hub, authenticate: Authenticate) -> None:
+    def __init__(self, hub: Hub, nodes: Nodes, work: Work) -> None:
         self._hub = hub
-        self._authenticate = authenticate
+        self._nodes = nodes
+        self._work = work
 
     async def connect(self, request: Request) -> Answer:
         """Open a stream. Who asks does not count: rights come with the subscription."""
@@ -63,12 +64,7 @@ class Realtime:
         return _StreamAnswer(self._hub)
 
     async def subscribe(self, request: Request) -> Answer:
-        """Replace the topics of a stream, and with them its account.
-
-        The account is the one as it is now, with no change of accounts between that look and
-        the subscription: the token was checked before the body arrived; the account may have lost
-        its rights since, and the hub, which did not know of this request, took them from nobody.
-        """
+        """Replace the topics of a stream, and with them its account."""
         try:
             form = (await wire.read(request)).bind(_FORM)
         except BadRequestError as error:
@@ -76,23 +72,17 @@ class Realtime:
         client_id, subscriptions = str(form["clientId"]), form["subscriptions"]
         topics = [str(topic) for topic in subscriptions] if isinstance(subscriptions, list) else []
         check(client_id, topics)
-        hub = self._hub
-        while True:
-            changes = hub.account_changes
-            auth = await self._authenticate(request.token) if request.token else None
-            async with hub.turn:
-                if changes == hub.account_changes:
-                    hub.subscribe(client_id, topics, auth=auth, address=request.address)
-                    return NO_CONTENT
+        await self._nodes.subscribe(client_id, topics, token=request.token, address=request.address)
+        return NO_CONTENT
 
     async def clients(self, _: Request) -> Answer:
-        """List the streams of this process, the oldest first."""
-        items = [_shown(stream) for stream in self._hub]
+        """List the streams of all processes, the oldest of each first."""
+        items = await self._nodes.clients()
         return json(encoding.encode({"items": items, "total": len(items)}))
 
     async def kick(self, request: Request) -> Answer:
         """End a stream."""
-        self._hub.kick(request.values[0])
+        await self._nodes.kick(request.values[0])
         return NO_CONTENT
 
     async def publish(self, request: Request) -> Answer:
@@ -101,7 +91,7 @@ class Realtime:
         topic = values.get("topic", "")
         if not isinstance(topic, str):
             raise BadRequestError("", ErrorData(topic=checks.INVALID_VALUE))
-        self._hub.publish(topic, values.get("data"))
+        await self._work.write(lambda: self._hub.publish(topic, values.get("data")))
         return NO_CONTENT
 
 
@@ -131,22 +121,3 @@ def _length(shortest: int, longest: int) -> FieldError:
         text = f"The length must be no more than {longest}."
     code = "validation_length_out_of_range" if shortest else "validation_length_too_long"
     return FieldError(code, text, {"max": longest, "min": shortest})
-
-
-def _shown(stream: Stream) -> dict[str, object]:
-    """Return what an operator sees of a stream; `age` and `lag` are in seconds."""
-    now = time.monotonic()
-    record = stream.account.record
-    auth = None
-    if record is not None:
-        auth = {"collectionId": record.collection.id, "collectionName": record.collection.name, "id": record.id}
-    return {
-        "id": stream.id,
-        "address": stream.address,
-        "auth": auth,
-        "topics": list(stream.subscriptions),
-        "age": round(now - stream.opened_at, 3),
-        "queuedBytes": stream.queued_bytes + stream.sink.pending(),
-        "sent": stream.sent_frames,
-        "lag": round(now - stream.behind_since, 3) if stream.behind_since else 0,
-    }

@@ -1,17 +1,19 @@
-"""The ordered stream of changes inside one node, and the protocol of its drivers.
+"""The ordered stream of changes inside one node, what nodes tell each other, and the protocols of both.
 
 A bus carries row images in commit order from the writers to the one reader of
-each node; never verdicts or frames.
+each node; never verdicts or frames. A link connects the nodes (processes) that serve
+one database: it says that the log of changes has grown, which is a hint and never the
+truth, and carries questions to the node that holds a stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change
+from rowcast.schema.record import Change, Logged, Message, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,15 @@ class CollectionChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """What the application tells the streams of a topic; `data` is JSON text."""
+class Lost:
+    """Changes of other nodes are gone before this one has told them; it goes on behind `position`."""
 
-    topic: str
-    data: bytes
+    position: Position
 
 
-Event = Change | CollectionChange | Message
+Event = Change | CollectionChange | Message | Lost
+
+__all__ = ["Answer", "Bus", "Change", "CollectionChange", "Event", "Link", "Logged", "Lost", "Message"]
 
 
 class Bus(Protocol):
@@ -42,4 +45,39 @@ class Bus(Protocol):
 
     async def receive(self) -> list[Event]:
         """Wait for events and return all that are there, oldest first. One reader only."""
+        ...
+
+
+Answer = Callable[[bytes], Awaitable[bytes]]
+"""Answers a question of another node."""
+
+
+class Link(Protocol):
+    """Connects the nodes that serve one database. `name` is that of this node: eight letters and digits."""
+
+    name: str
+
+    @property
+    def has_others(self) -> bool:
+        """Whether other nodes are known."""
+        ...
+
+    async def open(self, on_hint: Callable[[], None], answer: Answer) -> None:
+        """Begin to listen. `on_hint` is called on the event loop when the log may have grown."""
+        ...
+
+    def hint(self) -> None:
+        """Tell the other nodes that the log has grown. Never waits and never raises; from any thread."""
+        ...
+
+    async def ask(self, node: str, question: bytes) -> bytes | None:
+        """Return what a node answers, None where there is no such node or no answer in time."""
+        ...
+
+    async def nodes(self) -> list[str]:
+        """Return the names of the other nodes."""
+        ...
+
+    async def close(self) -> None:
+        """Stop to listen."""
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 @click.option("--http", default="127.0.0.1:8090", show_default=True, help="The address to listen at.")
 @click.option("--https", default="", hidden=True)
 @click.option("--origins", default="*", show_default=True, help="The origins that CORS allows, with commas between.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port."
+)
 @shared
-def serve(domains: tuple[str, ...], http: str, https: str, origins: str, **options: object) -> None:
+def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers: int, **options: object) -> None:
     """Start the web server."""
     if domains or https:
         raise click.ClickException(
@@ -29,33 +34,81 @@ def serve(domains: tuple[str, ...], http: str, https: str, origins: str, **optio
         )
     allowed = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
     config = config_of(options, http=http, origins=allowed or ("*",))
-    listening = _listen(config.http)
+    sockets = [_listen(config.http)] if workers == 1 else _listen_each(config.http, workers)
     try:
-        _run_server(config, listening)
+        if workers == 1:
+            _run_server(config, sockets[0])
+            return
+        status = _run_workers(config, sockets)
     except RowcastError as error:
         raise click.ClickException(str(error)) from error
     finally:
-        listening.close()
+        for each in sockets:
+            each.close()
+    sys.exit(status)
 
 
 def _listen(address: str) -> socket.socket:
     """Open the socket of `host:port`; an empty host is every address of this machine."""
     import socket
 
+    host, port = _parts(address)
+    with _listening(address):
+        if not host and socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
+        family, where = _resolved(host, port)
+        return socket.create_server(where, family=family, backlog=2048)
+
+
+def _listen_each(address: str, count: int) -> list[socket.socket]:
+    """Open a socket of `host:port` for each worker; an empty host is every IPv4 address of this machine."""
+    from rowcast.cli.workers import listen
+
+    with _listening(address):
+        family, where = _resolved(*_parts(address))
+        return listen(where, family, count)
+
+
+def _parts(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
-    host = host.strip("[]")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise click.ClickException(f"{address!r} is not an address; write HOST:PORT, for example 127.0.0.1:8090")
+    return host.strip("[]"), int(port)
+
+
+def _resolved(host: str, port: int) -> tuple[int, tuple[str, int]]:
+    import socket
+
+    family, _, _, _, where = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104 - asked for by an empty host
+    return family, (str(where[0]), int(where[1]))
+
+
+@contextmanager
+def _listening(address: str) -> Iterator[None]:
     try:
-        if not host and socket.has_dualstack_ipv6():
-            return socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
-        family, _, _, _, where = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0]  # noqa: S104 - asked for by an empty host
-        return socket.create_server(where[:2], family=family, backlog=2048)
+        yield
     except OSError as error:
         raise click.ClickException(f"can't listen at {address}: {error.strerror or error}") from error
 
 
-def _run_server(config: Config, listening: socket.socket) -> None:
+def _run_workers(config: Config, sockets: list[socket.socket]) -> int:
+    """Serve with several processes until a signal asks to stop; return the exit status."""
+    # Imported here, so that the workers share what is loaded.
+    import rowcast.app  # noqa: F401
+    from rowcast.cli.options import opened
+    from rowcast.cli.workers import Workers
+
+    with opened(config):
+        # What must be made or mended is, once; and what can't be opened is told once.
+        pass
+
+    def work(listening: socket.socket, number: int) -> None:
+        _run_server(config, listening, greets=number == 0)
+
+    return Workers(sockets, work).run()
+
+
+def _run_server(config: Config, listening: socket.socket, *, greets: bool = True) -> None:
     """Serve until a signal asks to stop."""
     import gc
     import logging
@@ -70,7 +123,8 @@ def _run_server(config: Config, listening: socket.socket) -> None:
     def started() -> None:
         # Modules, collections and routes live as long as the process: no need to look at them again.
         gc.freeze()
-        _greet(config, listening, has_superuser=app.has_superuser())
+        if greets:
+            _greet(config, listening, has_superuser=app.has_superuser())
 
     server.run(app, listening, started=started)
 

@@ -5,8 +5,10 @@ cursor the latest changes are only kept in memory; from then on each change is a
 a row of `_rowcast_changes`, written in its own transaction, so that positions stay
 valid over restarts. Nothing is added to a data directory that no cursor is used on.
 
-Rule 1: `record` and `publish` run under the storage's write lock, which gives the
-order. Rule 2: a position that can't be verified (too old, of another directory, of
+Rule 1: `record` runs under the storage's write lock, which gives the order, also
+between processes: in a stored log each change gets the number behind the last row.
+`publish` takes the changes over in that order, those of other processes too (see
+`follower`). Rule 2: a position that can't be verified (too old, of another directory, of
 a state that a backup replaced) has no changes behind it: `knows` says so before
 anything is replayed. Passwords and token keys are never logged.
 """
@@ -26,7 +28,7 @@ import msgspec
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
-from rowcast.schema.record import Action, Change, Position, Record
+from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
 from rowcast.schema.rows import from_row, moved, new_record, to_row
 from rowcast.sql import SQLValue
 from rowcast.storage import Reader, Storage, Transaction
@@ -38,6 +40,9 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
 _INSERT = f"INSERT INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _START = "start"
 """The action of the row that marks where the log begins; it is no change."""
+
+_MESSAGE = "message"
+"""The action of a row that holds what the application told: the topic stands for the collection."""
 
 _ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
 
@@ -72,16 +77,12 @@ class ChangeLog:
         self._catalog = catalog
         self._retention = retention
         self._tag = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(10))
-        self._recent: deque[Change] = deque(maxlen=_IN_MEMORY)
+        self._recent: deque[Logged] = deque(maxlen=_IN_MEMORY)
         self._since_trim = 0
+        self._schema: SQLValue = None
         with storage.read() as reader:
-            self._is_stored = reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [_TABLE]) is not None
-            last = (
-                reader.row(f"SELECT number, tag FROM {_TABLE} ORDER BY number DESC LIMIT 1")
-                if self._is_stored
-                else None
-            )
-        self._end = Position(int(last[0] or 0), str(last[1])) if last is not None else Position(0, self._tag)
+            self._is_stored = _is_there(reader)
+            self._end = (_last(reader) if self._is_stored else None) or Position(0, self._tag)
         # What `_recent` starts behind: nothing older can be answered from memory.
         self._memory_start = self._end
 
@@ -90,9 +91,16 @@ class ChangeLog:
         """The position of the last committed change."""
         return self._end
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether each change is also a row of the database."""
+        return self._is_stored
+
     def record(self, tx: Transaction) -> None:
         """Give the changes of a transaction that is about to commit their positions, and log them in it."""
-        number = self._end.number
+        self._look(tx)
+        last = _last(tx) if self._is_stored else None
+        number = max(self._end.number, last.number if last is not None else 0)
         changes = tx.changes
         for index, change in enumerate(changes):
             number += 1
@@ -100,16 +108,36 @@ class ChangeLog:
         if self._is_stored:
             at = int(time.time() * 1000)
             tx.run_many(_INSERT, [_row(change, at) for change in changes])
-            self._trim(tx, len(changes), at)
+            self._trim(tx, len(changes), number, at)
 
-    def publish(self, changes: Sequence[Change]) -> None:
-        """Take over the changes of a transaction that has committed."""
+    def publish(self, changes: Sequence[Logged]) -> None:
+        """Take over committed changes, in the order of their positions."""
         if len(self._recent) + len(changes) > _IN_MEMORY:
             gone = len(self._recent) + len(changes) - _IN_MEMORY
             dropped = [*self._recent, *changes][gone - 1]
             self._memory_start = dropped.position or self._memory_start
-        self._recent.extend(replace(change, before=None) for change in changes)
+        self._recent.extend(replace(each, before=None) if isinstance(each, Change) else each for each in changes)
         self._end = changes[-1].position or self._end
+
+    def skip_to(self, position: Position) -> None:
+        """Go on behind a position, without what is before it."""
+        self._recent.clear()
+        self._end = self._memory_start = position
+
+    def last(self, reader: Reader) -> Position:
+        """Return the position of the last change that `reader` sees."""
+        if not self._is_stored and _is_there(reader):
+            self._is_stored = True
+        return (_last(reader) if self._is_stored else None) or self._end
+
+    def behind(self, reader: Reader, number: int, limit: int) -> list[Logged]:
+        """Return the first changes behind a number as they are stored, whoever made them, at most `limit`."""
+        rows = reader.rows(
+            f"SELECT number, tag, action, collection, row, previous FROM {_TABLE}"
+            " WHERE number > ? ORDER BY number LIMIT ?",
+            [number, limit],
+        )
+        return [self._change(*row) for row in rows]
 
     def start(self, asked: Position | None) -> tuple[Position, bool]:
         """Return where a stream with a cursor starts: at the position it asks for, if all behind it is at hand.
@@ -130,13 +158,21 @@ class ChangeLog:
         with self._storage.write() as tx:
             if self._is_stored:
                 return
-            tx.run(_CREATE)
-            end = self._end
-            tx.run(_INSERT, [end.number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
+            if not _is_there(tx):
+                tx.run(_CREATE)
+                end = self._end
+                tx.run(_INSERT, [end.number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
             tx.on_commit(self._mark_stored)
 
     def _mark_stored(self) -> None:
         self._is_stored = True
+
+    def _look(self, tx: Transaction) -> None:
+        """Notice that another process has begun to store the log."""
+        if not self._is_stored:
+            schema = tx.value("PRAGMA schema_version")
+            if schema != self._schema:
+                self._schema, self._is_stored = schema, _is_there(tx)
 
     def knows(self, reader: Reader, position: Position) -> bool:
         """Whether all changes behind a position are at hand."""
@@ -153,8 +189,8 @@ class ChangeLog:
             return []
         recent = self._in_memory(start)
         if recent is not None:
-            found = [change for change in recent if change.position and change.position.number <= end.number]
-            return [self._as_now(change) for change in found[:limit]]
+            found = [each for each in recent if each.position and each.position.number <= end.number]
+            return [self._as_now(each) if isinstance(each, Change) else _no_change(each) for each in found[:limit]]
         if not self._is_stored or not self.knows(reader, start):
             return None
         rows = reader.rows(
@@ -162,7 +198,8 @@ class ChangeLog:
             " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
             [start.number, end.number, limit],
         )
-        return [self._change(*row) for row in rows]
+        logged = [self._change(*row) for row in rows]
+        return [each if isinstance(each, Change) else _no_change(each) for each in logged]
 
     def _as_now(self, change: Change) -> Change:
         """Return a change with its record in the form that its collection has now: a field may have been hidden."""
@@ -172,7 +209,7 @@ class ChangeLog:
         earlier = change.previous and moved(change.previous, collection)
         return replace(change, record=moved(change.record, collection), previous=earlier)
 
-    def _in_memory(self, position: Position) -> list[Change] | None:
+    def _in_memory(self, position: Position) -> list[Logged] | None:
         """Return the changes behind a position if memory has all of them."""
         recent = list(self._recent)
         if position != self._memory_start and all(change.position != position for change in recent):
@@ -182,13 +219,13 @@ class ChangeLog:
         first = behind[0].position if behind else None
         return behind if first is None or first.number == position.number + 1 else None
 
-    def _trim(self, tx: Transaction, added: int, at: int) -> None:
+    def _trim(self, tx: Transaction, added: int, end: int, at: int) -> None:
         """Drop what is beyond the retention, a bounded part of it now and then."""
         self._since_trim += added
         if self._since_trim < _TRIM_EVERY:
             return
         self._since_trim = 0
-        kept, end = self._retention, self._end.number
+        kept = self._retention
         first = int(tx.value(f"SELECT min(number) FROM {_TABLE}") or 0)
         most = min(end, first + max(_TRIM_ROWS, 4 * added))
         # Always from the oldest on: where a clock was set back, what is kept must not get a hole.
@@ -207,9 +244,11 @@ class ChangeLog:
         collection_id: SQLValue,
         row: SQLValue,
         previous: SQLValue,
-    ) -> Change:
+    ) -> Logged:
         """Return a logged change, with its record in the form that its collection has now."""
         position = Position(int(number or 0), str(tag))
+        if action == _MESSAGE:
+            return Message(str(collection_id), str(row).encode(), position)
         collection = self._catalog.current.find(str(collection_id))
         if collection is None:
             # Nobody can listen to a collection that is gone.
@@ -221,9 +260,27 @@ class ChangeLog:
         return Change(_ACTIONS[str(action)], record, earlier, position)
 
 
-def _row(change: Change, at: int) -> tuple[SQLValue, ...]:
+def _no_change(message: Message) -> Change:
+    """Return what stands for a message in a replay, which does not repeat it: a change that nobody can listen to."""
+    return Change("delete", new_record(Collection(id=f"@{message.topic}")), position=message.position)
+
+
+def _is_there(reader: Reader) -> bool:
+    return reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [_TABLE]) is not None
+
+
+def _last(reader: Reader) -> Position | None:
+    row = reader.row(f"SELECT number, tag FROM {_TABLE} ORDER BY number DESC LIMIT 1")
+    return Position(int(row[0] or 0), str(row[1])) if row is not None else None
+
+
+def _row(change: Logged, at: int) -> tuple[SQLValue, ...]:
     """Return the row of a change; values stand under the ids of their fields, which a rename keeps."""
-    position, record = change.position, change.record
+    position = change.position
+    if isinstance(change, Message):
+        place = (position.number, position.tag) if position else (0, "")
+        return (*place, at, _MESSAGE, change.topic, "", change.data.decode(), "{}")
+    record = change.record
     values = _logged(record)
     before = _logged(change.previous) if change.previous is not None else {}
     before = {key: value for key, value in before.items() if values.get(key) != value}

@@ -14,18 +14,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from rowcast.bus import Bus, CollectionChange, Event, Message
-from rowcast.errors import (
-    ApiError,
-    BadRequestError,
-    ForbiddenError,
-    NotFoundError,
-    TooManyRequestsError,
-)
+from rowcast.bus import Bus, CollectionChange, Event, Lost, Message
+from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
 from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Account, Accounts
+from rowcast.realtime.admission import Admission
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
@@ -34,7 +29,7 @@ from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
 from rowcast.realtime.rounds import SLICE_S, Rounds
-from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream
+from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream, new_client_id
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -72,6 +67,8 @@ class Hub:
         log: ChangeLog,
         budget: Budget,
         limits: Limits,
+        node: str = "",
+        is_shared: Callable[[], bool] = lambda: False,
         heartbeat_s: float = 25.0,
     ) -> None:
         self.log = log
@@ -81,10 +78,11 @@ class Hub:
         self._output = output
         self._bus = bus
         self._budget = budget
-        self._limits = limits
+        self._admission = Admission(limits)
+        self._node = node
+        self._is_shared = is_shared
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
-        self._addresses: Counter[str] = Counter()
         self._accounts = Accounts()
         self._index = TopicIndex()
         self._progress = Progress(log.end)
@@ -99,7 +97,6 @@ class Hub:
             join=self._index.join,
         )
         self._rounds = Rounds()
-        self._is_stopping = False
         # Counts what was heard of accounts: who looked one up before may have to look again.
         self.account_changes = 0
         self.closed: Counter[CloseReason] = Counter()
@@ -119,12 +116,7 @@ class Hub:
 
     def admit(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
-        if self._is_stopping:
-            raise ApiError("The server is stopping.", status=503)
-        if len(self._streams) >= self._limits.total:
-            raise ApiError("Too many realtime connections.", status=503)
-        if self._addresses[address] >= self._limits.per_address:
-            raise TooManyRequestsError("Too many realtime connections from this address.")
+        self._admission.check(address)
 
     def connect(self, sink: Sink, *, address: str, start: Position | None = None) -> Stream:
         """Register a new stream of a guest; its caller sends PB_CONNECT with its id.
@@ -132,11 +124,12 @@ class Hub:
         With a `start`, a position that the log knows, the stream has a cursor. Raises as
         `admit` does: the server may have filled up, or begun to stop, since the request came.
         """
-        self.admit(address)
-        stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget, start=start)
+        self._admission.enter(address)
+        client_id = new_client_id(self._node)
+        account, budget = self._accounts.guest, self._budget
+        stream = Stream(sink, client_id, address=address, account=account, budget=budget, start=start)
         stream.on_close = self._forget
         self._streams[stream.id] = stream
-        self._addresses[address] += 1
         return stream
 
     def subscribe(self, client_id: str, texts: Sequence[str], *, auth: Record | None, address: str) -> None:
@@ -181,14 +174,14 @@ class Hub:
 
     def close(self) -> None:
         """End every stream at once; new ones are refused from now on."""
-        self._is_stopping = True
+        self._admission.stop()
         self._replays.cancel()
         for stream in self:
             stream.close("stop")
 
     async def drain(self) -> None:
         """End every stream, many ones spread over some seconds; new ones are refused from now on."""
-        self._is_stopping = True
+        self._admission.stop()
         for count, stream in enumerate(self, start=1):
             stream.close("stop")
             if count % (_STREAMS_PER_S // 20) == 0:
@@ -230,9 +223,7 @@ class Hub:
         self._replays.forget(stream)
         self._accounts.release(stream)
         if self._streams.pop(stream.id, None) is not None:
-            self._addresses[stream.address] -= 1
-            if not self._addresses[stream.address]:
-                del self._addresses[stream.address]
+            self._admission.leave(stream.address)
         self._rounds.forget(stream)
         if stream.closed:
             self.closed[stream.closed] += 1
@@ -242,17 +233,32 @@ class Hub:
     def publish(self, topic: str, data: object) -> None:
         """Send a message to the streams that asked for a topic, in order with the changes of records.
 
-        `data` is anything that JSON can hold. Raises BadRequestError for a topic that is
-        empty, too long or of a collection, and for data that is too large or no JSON.
+        `data` is anything that JSON can hold. Where several processes serve the database it goes
+        through the log of changes, and so reaches the streams of all of them in one order. Raises
+        BadRequestError for a topic that is empty, too long or of a collection, and for data that is too
+        large or no JSON; StorageError where the log can't be written.
         """
-        self._bus.publish((message(topic, data, self._catalog.current),))
+        told = message(topic, data, self._catalog.current)
+        if not self._is_shared():
+            self._bus.publish((told,))
+            return
+        with self._storage.write() as tx:
+            tx.changes.append(told)
 
     def _send(self, message: Message) -> None:
         for group in self._index.groups(message.topic):
             body = frames.body(group.subscription.event_name, message.data)
-            with_id = frames.id_line(str(self._progress.delivered)) + body
+            with_id = frames.id_line(str(message.position or self._progress.delivered)) + body
             for stream in group.streams():
                 self._rounds.push(stream, with_id if stream.has_cursor else body)
+        if message.position is not None:
+            self._progress.move(message.position)
+
+    def _lose(self, lost: Lost) -> None:
+        """End all streams: their clients connect again, and those with a cursor are told what is lost."""
+        for stream in self:
+            stream.close("failed")
+        self._progress.move(lost.position)
 
     # -- changes ---------------------------------------------------------------
 
@@ -278,7 +284,7 @@ class Hub:
             for stream in self:
                 stream.close("failed")
             for event in events:
-                if isinstance(event, Change) and event.position is not None:
+                if isinstance(event, Change | Message) and event.position is not None:
                     self._progress.move(event.position)
 
     async def _dispatch_round(self, events: Sequence[Event]) -> None:
@@ -288,6 +294,8 @@ class Hub:
                 self._collection_changed(event)
             elif isinstance(event, Message):
                 self._send(event)
+            elif isinstance(event, Lost):
+                self._lose(event)
             else:
                 async with self._progress.turn:
                     await self._dispatch(event)

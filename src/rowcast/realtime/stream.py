@@ -37,9 +37,25 @@ _ENDS_GENTLY = frozenset({"stop", "aged"})
 _ID_ALPHABET = string.ascii_letters + string.digits
 
 
-def new_client_id() -> str:
-    """Return a client id: 40 random letters and digits."""
-    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(40))
+_ID_LENGTH = 40
+
+NODE_LENGTH = 8
+"""How many letters and digits name a node, at the end of the client ids that it gives."""
+
+
+def new_node() -> str:
+    """Return a name for this process among those that serve one database."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(NODE_LENGTH))
+
+
+def new_client_id(node: str = "") -> str:
+    """Return a client id: 40 random letters and digits, the last of which name the node that holds the stream."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH - len(node))) + node
+
+
+def node_of(client_id: str) -> str:
+    """Return the name of the node that gave a client id; anything for what is none."""
+    return client_id[_ID_LENGTH - NODE_LENGTH : _ID_LENGTH]
 
 
 class Sink(Protocol):
@@ -94,10 +110,17 @@ class Stream:
     )  # fmt: skip
 
     def __init__(
-        self, sink: Sink, *, address: str, account: Account, budget: Budget, start: Position | None = None
+        self,
+        sink: Sink,
+        client_id: str,
+        *,
+        address: str,
+        account: Account,
+        budget: Budget,
+        start: Position | None = None,
     ) -> None:
         # In cursor mode the id carries the position, so that a browser that reconnects before any event resumes too.
-        self.id = new_client_id() if start is None else f"{new_client_id()}_{start}"
+        self.id = client_id if start is None else f"{client_id}_{start}"
         # Frames of a stream with a cursor have ids of their own, equal for all streams.
         self.id_line = frames.id_line(self.id) if start is None else b""
         self.start = start

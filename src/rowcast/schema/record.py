@@ -1,4 +1,4 @@
-"""A record and a change of a record."""
+"""A record, a change of a record, and a message between changes."""
 
 from __future__ import annotations
 
@@ -150,3 +150,19 @@ class Change:
     previous: Record | None = None
     position: Position | None = None
     before: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the application tells the streams of a topic; `data` is JSON text.
+
+    It has a `position` where it is in the log of changes, as between several processes.
+    """
+
+    topic: str
+    data: bytes
+    position: Position | None = None
+
+
+Logged = Change | Message
+"""What has a place in the order of all committed changes."""

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from rowcast.errors import RowcastError
-from rowcast.schema.record import Change
+from rowcast.schema.record import Logged
 from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 
 __all__ = [
@@ -60,7 +60,7 @@ class UniqueError(StorageError):
 class Transaction(Reader, Protocol):
     """One write transaction; all writers of a process take turns."""
 
-    changes: list[Change]
+    changes: list[Logged]
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
         """Run a statement and return the number of rows that it changed."""
@@ -101,6 +101,10 @@ class Storage(Protocol):
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a reader for one request."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """Return a reader that keeps the present state until `Snapshot.close`; used by one thread at a time."""
         ...
 
     def write(self) -> AbstractContextManager[Transaction]:

@@ -63,6 +63,11 @@ def delete_collection(transaction: Transaction, collection_id: str) -> None:
     transaction.run("DELETE FROM _collections WHERE id = ?", (collection_id,))
 
 
+def is_same(one: Collection, other: Collection) -> bool:
+    """Whether two collections would be stored alike."""
+    return one is other or _row(one) == _row(other)
+
+
 def collection_from_row(row: Row) -> Collection:
     """Return the collection of a row with the columns in the order of `_COLUMNS`."""
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))

@@ -15,7 +15,7 @@ from rowcast.sql import SQLITE
 from rowcast.storage import StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_errors import translate
-from rowcast.storage.sqlite_readers import Budget, Read, Readers
+from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot
 from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
 
 
@@ -76,6 +76,10 @@ class SQLiteStorage:
         Inside a `write` block it sees the state before the transaction.
         """
         return Read(self._readers)
+
+    def snapshot(self) -> SQLiteSnapshot:
+        """Return a reader that keeps the present state; the log can't be emptied until it is closed."""
+        return SQLiteSnapshot(self._readers)
 
     def write(self) -> AbstractContextManager[SQLiteTransaction]:
         """Open a write transaction, or a savepoint in that of this thread."""

@@ -71,6 +71,9 @@ class Checkpointer:
                 try:
                     if not self._is_closed:
                         self._due_pages = CHECKPOINT_PAGES + self._checkpoint(connection)
+                except apsw.BusyError:
+                    # Another process is at it; the commits to come ask again.
+                    self._due_pages = self._log_pages + CHECKPOINT_PAGES
                 except apsw.Error as error:
                     logger.warning("checkpoint failed: %s", error)
                 self._wake.clear()

@@ -30,7 +30,7 @@ class Office:
         self.blobs = LocalBlobs(self.directory.files)
         self.told: list[CollectionChange] = []
         self.changes: list[Change] = []
-        self.storage.publish = self.changes.extend
+        self.storage.publish = lambda logged: self.changes.extend(c for c in logged if isinstance(c, Change))
         self.collections = Collections(
             self.storage,
             self.catalog,

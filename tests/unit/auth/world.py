@@ -106,7 +106,7 @@ class World:
         self.is_password = CountedPasswords()
         self.passwords = Passwords(self.storage, self.accounts.signin, is_password=self.is_password)
         self.changes: list[Change] = []
-        self.storage.publish = self.changes.extend
+        self.storage.publish = lambda logged: self.changes.extend(c for c in logged if isinstance(c, Change))
 
     def close(self) -> None:
         self.storage.publish = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from rowcast.realtime.accounts import Accounts
-from rowcast.realtime.stream import Budget, Stream
+from rowcast.realtime.stream import Budget, Stream, new_client_id
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import TextField
 from rowcast.schema.record import Record
@@ -35,7 +35,7 @@ def member(name: str) -> Record:
 
 
 def join(accounts: Accounts, record: Record) -> None:
-    stream = Stream(ListSink(), address="", account=accounts.guest, budget=Budget())
+    stream = Stream(ListSink(), new_client_id(), address="", account=accounts.guest, budget=Budget())
     accounts.assign(stream, record)
 
 

@@ -38,7 +38,7 @@ def sink() -> ListSink:
 
 
 def open_stream(sink: ListSink, budget: Budget | None = None) -> Stream:
-    return Stream(sink, address="127.0.0.1", account=Account(), budget=budget or Budget())
+    return Stream(sink, new_client_id(), address="127.0.0.1", account=Account(), budget=budget or Budget())
 
 
 def test_client_ids_are_forty_letters_and_digits() -> None:

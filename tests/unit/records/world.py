@@ -163,7 +163,7 @@ class World:
         )
         self.changes: list[Change] = []
         self._known: dict[str, Record] = {}
-        self.storage.publish = self.changes.extend
+        self.storage.publish = lambda logged: self.changes.extend(c for c in logged if isinstance(c, Change))
 
     def close(self) -> None:
         self.storage.publish = None

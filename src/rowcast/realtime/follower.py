@@ -1,0 +1,171 @@
+"""Following the log of changes: what this process and others commit, handed to the hub in one order.
+
+What this process commits is published at once when it comes right behind what was
+told before. Where other processes have committed in between, their changes are read
+from the log first. They are looked for when another process gives a hint, and every
+now and then without one: a hint may be lost, the log is the truth.
+
+Rule 1: `_told` and what is published move together, under `_lock`. Rule 2: numbers
+in the log have no holes; where some are missing, changes are lost (this process
+slept longer than the log is kept), and the streams are told so by being closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rowcast.bus import Bus, Link, Lost
+from rowcast.realtime.changelog import ChangeLog
+from rowcast.schema.collection import Collection
+from rowcast.schema.record import Change, Logged, Position
+from rowcast.sql import Snapshot
+from rowcast.storage import BudgetExceededError, Storage, StorageError
+
+_log = logging.getLogger(__name__)
+
+_CHANGES = 500
+"""How many changes are read at a time."""
+
+_PERIOD_S = 0.1
+_PERIOD_ALONE_S = 1.0
+"""How often the log is looked at without a hint, with and without other processes at hand."""
+
+
+class Follower:
+    """Hands the changes of all processes to the bus of this one.
+
+    `wants_state` says whether the hub wants to judge changes in a collection by the
+    state before them. What other processes deleted is judged by the last state that
+    this one has seen before: exactly the one before the change, unless changes come
+    faster than they are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        log: ChangeLog,
+        bus: Bus,
+        link: Link,
+        refresh: Callable[[], None],
+        wants_state: Callable[[Collection], bool],
+    ) -> None:
+        self._storage = storage
+        self._changes = log
+        self._bus = bus
+        self._link = link
+        self._refresh = refresh
+        self._wants_state = wants_state
+        self._lock = threading.Lock()
+        self._told = log.end.number
+        self._state: Snapshot | None = None
+        self._wake = asyncio.Event()
+
+    def publish(self, changes: list[Logged]) -> None:
+        """Take the changes of a commit of this process; called under the storage's write lock."""
+        with self._lock:
+            first = changes[0].position
+            if first is not None and first.number != self._told + 1:
+                self._read_behind(upto=first.number - 1)
+            self._tell(changes)
+        self._link.hint()
+
+    def hint(self) -> None:
+        """Look for changes of other processes soon. Called on the event loop."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follow the log until cancelled."""
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PERIOD_S if self._link.has_others else _PERIOD_ALONE_S):
+                        await self._wake.wait()
+                self._wake.clear()
+                try:
+                    await self._catch_up()
+                except StorageError as error:
+                    _log.warning("the log of changes can't be read: %s", error)
+        finally:
+            self._let_go()
+
+    async def _catch_up(self) -> None:
+        try:
+            with self._storage.budget():
+                self.catch_up()
+        except BudgetExceededError:
+            await asyncio.to_thread(self.catch_up)
+
+    def catch_up(self) -> None:
+        """Tell what other processes have committed. From any thread."""
+        if self._link.has_others:
+            # They hear of this process by the log alone.
+            self._changes.store()
+        self._refresh()
+        with self._lock:
+            self._read_behind()
+
+    def _read_behind(self, upto: int | None = None) -> None:
+        """Tell the changes behind the last told one, those up to a number or all."""
+        state = self._storage.snapshot()
+        is_kept = False
+        try:
+            last = self._changes.last(state)
+            if last.number <= self._told:
+                # Also after a restored backup, which starts a process anew.
+                return
+            end = last.number if upto is None else upto
+            before = self._state
+            while self._told < end:
+                changes = self._changes.behind(state, self._told, min(_CHANGES, end - self._told))
+                first = changes[0].position if changes else None
+                if first is None or first.number != self._told + 1:
+                    self._skip_to(first or last)
+                    continue
+                if before is not None:
+                    changes = [self._with_state(change, before) for change in changes]
+                self._tell(changes)
+                before = None
+            if self._link.has_others:
+                is_kept = self._keep(state)
+        finally:
+            if not is_kept:
+                state.close()
+
+    def _tell(self, changes: Sequence[Logged]) -> None:
+        self._changes.publish(changes)
+        self._bus.publish(changes)
+        last = changes[-1].position
+        if last is not None:
+            self._told = last.number
+
+    def _skip_to(self, position: Position) -> None:
+        """Go on at a position, or right before the first change that is still there."""
+        number = max(position.number - 1, self._told + 1)
+        _log.warning("changes %d to %d of other processes are lost; streams start anew", self._told + 1, number)
+        behind = Position(number, position.tag)
+        self._changes.skip_to(behind)
+        self._bus.publish((Lost(behind),))
+        self._told = number
+
+    def _with_state(self, change: Logged, before: Snapshot) -> Logged:
+        if isinstance(change, Change) and change.action != "create" and self._wants_state(change.record.collection):
+            self._state = None  # The hub closes it.
+            return replace(change, before=before)
+        return change
+
+    def _keep(self, state: Snapshot) -> bool:
+        """Keep a state for what is deleted next, in place of the one before."""
+        self._let_go()
+        self._state = state
+        return True
+
+    def _let_go(self) -> None:
+        if self._state is not None:
+            self._state.close()
+            self._state = None

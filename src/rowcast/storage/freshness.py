@@ -1,0 +1,85 @@
+"""Noticing what another process has changed: the settings and the collections.
+
+Both live in memory as immutable values. Whoever serves the same database, or a
+command beside the server, may store new ones; a look costs one small query.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from rowcast.config import Settings, SettingsRef
+from rowcast.errors import DataDirError
+from rowcast.schema.catalog import Catalog, CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.sql import Row
+from rowcast.storage import Reader, Storage
+from rowcast.storage.catalog_rows import is_same, load_catalog
+
+_log = logging.getLogger(__name__)
+
+_LOOK = (
+    "SELECT (SELECT value FROM _params WHERE id = 'settings'),"
+    " (SELECT count(*) FROM _collections), (SELECT max(updated) FROM _collections)"
+)
+
+OnChange = Callable[[Collection, Collection | None], None]
+"""Called with a collection that another process changed, and what it is now (None: dropped)."""
+
+
+class Freshness:
+    """Keeps settings and catalog as they are stored. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        catalog: CatalogRef,
+        settings: SettingsRef,
+        *,
+        load_settings: Callable[[Reader], Settings | None],
+        on_change: OnChange,
+    ) -> None:
+        self._storage = storage
+        self._catalog = catalog
+        self._settings = settings
+        self._load_settings = load_settings
+        self._on_change = on_change
+        self._seen: Row | None = None
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
+        with self._storage.read() as reader:
+            seen = reader.row(_LOOK)
+        if seen == self._seen:
+            return
+        # Only a writer may swap them: so no older state can replace a newer one.
+        with self._storage.write() as tx, self._lock:
+            seen = tx.row(_LOOK)
+            if seen == self._seen:
+                return
+            try:
+                settings = self._load_settings(tx)
+                catalog = load_catalog(tx)
+            except DataDirError as error:
+                _log.warning("what another process has stored can't be read: %s", error)
+                self._seen = seen
+                return
+            if settings is not None and settings != self._settings.current:
+                self._settings.current = settings
+            self._take(catalog)
+            self._seen = seen
+
+    def _take(self, catalog: Catalog) -> None:
+        before = self._catalog.current
+        pairs = [(old, catalog.find(old.id)) for old in before]
+        changed = [(old, new) for old, new in pairs if new is None or not is_same(old, new)]
+        if not changed and [each.id for each in before] == [each.id for each in catalog]:
+            return
+        kept = {old.id: old for old, new in pairs if new is not None and is_same(old, new)}
+        # What is the same stays the same object: shapes and codecs are kept by it.
+        self._catalog.current = Catalog(kept.get(each.id, each) for each in catalog)
+        for old, new in changed:
+            self._on_change(old, new)

@@ -1,0 +1,148 @@
+"""Several processes that serve one data directory: every stream hears every change, in one order."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import TEXT_FIELD, Api, EventStream
+from tests.e2e.server import Server, running, upsert_superuser
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two servers on one data directory."""
+    data_dir = tmp_path_factory.mktemp("nodes") / "pb_data"
+    upsert_superuser("rowcast", data_dir)
+    with ExitStack() as stack:
+        yield [stack.enter_context(running("rowcast", data_dir)) for _ in range(2)]
+
+
+@pytest.fixture
+def apis(servers: list[Server]) -> Iterator[list[Api]]:
+    """A client of each, signed in as superuser; a collection `notes` for everybody."""
+    apis = [Api(server.url) for server in servers]
+    apis[0].sign_in()
+    apis[1].token = apis[0].token
+    apis[0].create_open_collection("notes", TEXT_FIELD)
+    yield apis
+    apis[1].ok("DELETE", "/api/collections/notes")
+
+
+def event(stream: EventStream) -> Any:
+    """The data of the next event."""
+    return json.loads(stream.frame().partition("\ndata:")[2])
+
+
+def titles(stream: EventStream, count: int) -> list[str]:
+    return [event(stream)["record"]["title"] for _ in range(count)]
+
+
+def test_a_collection_that_one_made_is_there_for_the_other_at_once(apis: list[Api]) -> None:
+    for number in range(5):
+        apis[number % 2].create_open_collection(f"made{number}", TEXT_FIELD)
+        created = apis[(number + 1) % 2].ok("POST", f"/api/collections/made{number}/records", {"title": "x"})
+        assert created["title"] == "x"
+
+
+def test_settings_that_one_changed_hold_for_the_other_at_once(apis: list[Api]) -> None:
+    for number in range(5):
+        apis[number % 2].ok("PATCH", "/api/settings", {"meta": {"appName": f"app {number}"}})
+        assert apis[(number + 1) % 2].ok("GET", "/api/settings")["meta"]["appName"] == f"app {number}"
+
+
+def test_streams_of_both_hear_the_changes_of_both_in_one_order(apis: list[Api]) -> None:
+    streams = [EventStream(api, ["notes/*"]) for api in apis]
+
+    def write(api: Api, name: str) -> None:
+        for number in range(100):
+            api.ok("POST", "/api/collections/notes/records", {"title": f"{name} {number}"})
+
+    threads = [threading.Thread(target=write, args=(api, name)) for api, name in zip(apis, "ab", strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    heard = [titles(stream, 200) for stream in streams]
+    assert heard[0] == heard[1]
+    for name in "ab":
+        assert [title for title in heard[0] if title.startswith(name)] == [f"{name} {number}" for number in range(100)]
+
+
+def test_topics_may_be_submitted_to_either(apis: list[Api]) -> None:
+    stream = EventStream(apis[0], [])
+    apis[1].ok("POST", "/api/realtime", {"clientId": stream.client_id, "subscriptions": ["notes/*"]})
+    apis[1].ok("POST", "/api/collections/notes/records", {"title": "there"})
+    assert titles(stream, 1) == ["there"]
+    listed = [apis[0].ok("GET", "/api/realtime/clients"), apis[1].ok("GET", "/api/realtime/clients")]
+    assert [[each["id"] for each in found["items"]] for found in listed] == [[stream.client_id]] * 2
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_refusals_are_the_same_everywhere(apis: list[Api], asked: int) -> None:
+    stream = EventStream(apis[0], ["notes/*"])
+    guest = Api(f"http://127.0.0.1:{apis[asked].port}")
+    status, body = guest.call("POST", "/api/realtime", {"clientId": stream.client_id, "subscriptions": []})
+    assert (status, body["message"]) == (403, "The current and the previous request authorization don't match.")
+    unknown = "x" * 40
+    status, body = guest.call("POST", "/api/realtime", {"clientId": unknown, "subscriptions": []})
+    assert (status, body["message"]) == (404, "Missing or invalid client id.")
+
+
+def test_an_operator_ends_a_stream_of_the_other(apis: list[Api]) -> None:
+    stream = EventStream(apis[0], ["notes/*"])
+    apis[1].ok("DELETE", f"/api/realtime/clients/{stream.client_id}")
+    assert stream.rest().strip() == b""
+
+
+def test_messages_reach_the_streams_of_both_in_order_with_changes(apis: list[Api]) -> None:
+    streams = [EventStream(api, ["notes/*", "news"]) for api in apis]
+    for number in range(10):
+        apis[number % 2].ok("POST", "/api/realtime/publish", {"topic": "news", "data": {"n": number}})
+        apis[number % 2].ok("POST", "/api/collections/notes/records", {"title": str(number)})
+    heard = [[event(stream) for _ in range(20)] for stream in streams]
+    assert heard[0] == heard[1]
+    assert [event["n"] for event in heard[0][::2]] == list(range(10))
+
+
+def test_a_new_password_takes_the_rights_of_streams_at_the_other(apis: list[Api]) -> None:
+    users = "/api/collections/users/records"
+    account = {"email": "a@example.com", "password": "1234567890", "passwordConfirm": "1234567890"}
+    user = apis[0].ok("POST", users, account)
+    apis[0].ok("PATCH", "/api/collections/notes", {"listRule": "@request.auth.id != ''"})
+    member = Api(f"http://127.0.0.1:{apis[1].port}")
+    member.sign_in("users", ("a@example.com", "1234567890"))
+    stream, public = EventStream(member, ["notes/*", "end"]), EventStream(apis[1], ["notes/*"])
+    apis[0].ok("POST", "/api/collections/notes/records", {"title": "before"})
+    assert titles(stream, 1) == titles(public, 1) == ["before"]
+    apis[0].ok("PATCH", f"{users}/{user['id']}", {"password": "0987654321", "passwordConfirm": "0987654321"})
+    assert apis[1].call("GET", "/api/collections/notes/records")[0] == 200
+    assert member.call("POST", "/api/collections/users/auth-refresh")[0] == 401
+    apis[0].ok("POST", "/api/collections/notes/records", {"title": "after"})
+    assert titles(public, 1) == ["after"]
+    apis[0].ok("POST", "/api/realtime/publish", {"topic": "end", "data": "end"})
+    assert event(stream) == "end"
+
+
+def test_a_delete_is_told_to_those_who_saw_it_by_records_that_went_with_it(apis: list[Api]) -> None:
+    apis[0].ok("POST", "/api/collections", {"name": "rooms", "type": "base", "fields": TEXT_FIELD})
+    room_id = apis[0].ok("GET", "/api/collections/rooms")["id"]
+    relation = {"name": "room", "type": "relation", "collectionId": room_id, "cascadeDelete": True, "maxSelect": 1}
+    keys = {"name": "keys", "type": "base", "fields": [{"name": "word", "type": "text"}, relation]}
+    apis[0].ok("POST", "/api/collections", keys)
+    apis[0].ok("PATCH", "/api/collections/rooms", {"listRule": "keys_via_room.word ?= 'open'"})
+    room = apis[0].ok("POST", "/api/collections/rooms/records", {"title": "hall"})
+    apis[0].ok("POST", "/api/collections/keys/records", {"word": "open", "room": room["id"]})
+    guest = Api(f"http://127.0.0.1:{apis[1].port}")
+    stream = EventStream(guest, ["rooms/*"])
+    apis[0].ok("PATCH", f"/api/collections/rooms/records/{room['id']}", {"title": "den"})
+    assert event(stream)["action"] == "update"
+    apis[0].ok("DELETE", f"/api/collections/rooms/records/{room['id']}")
+    assert event(stream)["action"] == "delete"

@@ -1,0 +1,114 @@
+"""`rowcast serve --workers`: several processes on one port, one of which may die at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import TEXT_FIELD, Api, EventStream
+from tests.e2e.server import Server, running, stop, upsert_superuser
+
+pytestmark = pytest.mark.e2e
+
+WORKERS = 3
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    data_dir = tmp_path / "pb_data"
+    upsert_superuser("rowcast", data_dir)
+    with running("rowcast", data_dir, options=["--workers", str(WORKERS)]) as server:
+        yield server
+
+
+def children(server: Server) -> set[int]:
+    """The processes of the workers."""
+    pid = server.process.pid
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def holders(server: Server, streams: list[EventStream]) -> set[str]:
+    """The names of the nodes that hold streams."""
+    return {stream.client_id[32:40] for stream in streams}
+
+
+def event(stream: EventStream) -> dict[str, object]:
+    found: dict[str, object] = json.loads(stream.frame().partition("\ndata:")[2])
+    return found
+
+
+def signed_in(server: Server) -> Api:
+    api = Api(server.url)
+    api.sign_in()
+    api.create_open_collection("notes", TEXT_FIELD)
+    return api
+
+
+def test_all_workers_hold_streams_that_hear_all_writers_in_one_order(server: Server) -> None:
+    signed_in(server)
+    # A new connection each, so that the kernel chooses the worker of each request.
+    streams = [EventStream(Api(server.url), ["notes/*"]) for _ in range(24)]
+    assert len(holders(server, streams)) == WORKERS
+
+    def write(name: int) -> None:
+        api = Api(server.url)
+        for number in range(20):
+            api.ok("POST", "/api/collections/notes/records", {"title": f"{name} {number}"})
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    heard = [[stream.frame().partition("\ndata:")[2] for _ in range(120)] for stream in streams]
+    assert all(each == heard[0] for each in heard)
+
+
+def test_a_worker_that_dies_is_replaced_and_its_clients_come_back_without_loss(server: Server) -> None:
+    api = signed_in(server)
+    before = children(server)
+    assert len(before) == WORKERS
+    streams = [EventStream(Api(server.url), ["notes/*"], query="?cursor=") for _ in range(12)]
+    api.ok("POST", "/api/collections/notes/records", {"title": "first"})
+    cursors = [event(stream)["cursor"] for stream in streams]
+    victim = sorted(before)[0]
+    os.kill(victim, signal.SIGKILL)
+    Api(server.url).ok("POST", "/api/collections/notes/records", {"title": "second"})
+    for stream, cursor in zip(streams, cursors, strict=True):
+        try:
+            heard = event(stream)
+        except (EOFError, ConnectionError):
+            again = EventStream(Api(server.url), ["notes/*"], query=f"?cursor={cursor}")
+            assert '"resumed":true' in again.first
+            heard = event(again)
+        assert heard["record"]["title"] == "second"  # type: ignore[index]
+    while len(children(server)) < WORKERS:
+        # Each is a chance for the parent; the test's time bounds them.
+        assert Api(server.url).call("GET", "/api/health")[0] == 200
+    assert victim not in children(server)
+
+
+def test_a_hang_up_renews_the_workers_one_by_one(server: Server) -> None:
+    signed_in(server)
+    before = children(server)
+    stream = EventStream(Api(server.url), ["notes/*"])
+    server.process.send_signal(signal.SIGHUP)
+    # Its worker ends it when it drains.
+    stream.rest()
+    for _ in range(50):
+        # A connection of its own each: those of a worker that drains end after their request.
+        assert Api(server.url).call("GET", "/api/health")[0] == 200
+    assert Api(server.url).ok("POST", "/api/collections/notes/records", {"title": "x"})["title"] == "x"
+    assert children(server) - before
+
+
+def test_all_stop_together(server: Server) -> None:
+    workers = children(server)
+    assert stop(server) == 0
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

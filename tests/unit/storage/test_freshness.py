@@ -1,0 +1,84 @@
+"""What another process stores is taken over: settings and collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rowcast.config import MetaSettings, SettingsRef
+from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
+from rowcast.storage.catalog_rows import delete_collection, insert_collection, update_collection
+from rowcast.storage.directory import DataDir, open_directory
+from rowcast.storage.freshness import Freshness
+from rowcast.storage.settings_rows import load_settings, save_settings
+
+
+class Process:
+    """One process of those that have a data directory open."""
+
+    def __init__(self, path: Path) -> None:
+        self.directory: DataDir = open_directory(path)
+        self.catalog, self.settings = CatalogRef(self.directory.catalog), SettingsRef(self.directory.settings)
+        self.changed: list[tuple[str, str | None]] = []
+        self.fresh = Freshness(
+            self.directory.data,
+            self.catalog,
+            self.settings,
+            load_settings=load_settings,
+            on_change=lambda old, new: self.changed.append((old.name, new.name if new else None)),
+        )
+        self.fresh.refresh()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
+    pair = Process(tmp_path / "pb_data"), Process(tmp_path / "pb_data")
+    yield pair
+    for process in pair:
+        process.directory.close()
+
+
+def test_settings_are_taken_over(processes: tuple[Process, Process]) -> None:
+    one, two = processes
+    with one.directory.data.write() as tx:
+        save_settings(tx, msgspec.structs.replace(one.settings.current, meta=MetaSettings(app_name="new")))
+    two.fresh.refresh()
+    assert two.settings.current.meta.app_name == "new"
+
+
+def test_collections_are_taken_over_and_those_that_are_the_same_stay_the_same(
+    processes: tuple[Process, Process],
+) -> None:
+    one, two = processes
+    users = two.catalog.current.find("users")
+    collection = Collection(id="pbc_1", name="notes", type="base", updated="2026-01-01 00:00:00.000Z")
+    with one.directory.data.write() as tx:
+        insert_collection(tx, collection)
+    two.fresh.refresh()
+    found = two.catalog.current.find("notes")
+    assert found is not None
+    assert found.id == "pbc_1"
+    assert two.catalog.current.find("users") is users
+    later = msgspec.structs.replace(collection, name="letters", updated="2999-01-01 00:00:00.000Z")
+    with one.directory.data.write() as tx:
+        update_collection(tx, later)
+    two.fresh.refresh()
+    with one.directory.data.write() as tx:
+        delete_collection(tx, "pbc_1")
+    two.fresh.refresh()
+    assert two.catalog.current.find("pbc_1") is None
+    assert two.changed == [("notes", "letters"), ("letters", None)]
+
+
+def test_nothing_is_swapped_where_nothing_has_changed(processes: tuple[Process, Process]) -> None:
+    one, two = processes
+    catalog, settings = two.catalog.current, two.settings.current
+    with one.directory.data.write() as tx:
+        save_settings(tx, one.settings.current)
+    two.fresh.refresh()
+    assert (two.catalog.current, two.settings.current) == (catalog, settings)
+    assert two.catalog.current is catalog

@@ -38,6 +38,7 @@ from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
+from rowcast.blobs.configured import ConfiguredBlobs
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
@@ -177,7 +178,7 @@ class _Running:
             bus.publish(changes)
 
         storage.publish = publish
-        self.blobs = blobs = LocalBlobs(directory.files)
+        self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files))
         self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
         self.hub = Hub(

@@ -39,12 +39,14 @@ from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
 from rowcast.blobs.configured import ConfiguredBlobs
+from rowcast.blobs.spool import Spool
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
+from rowcast.pictures.workshop import Workshop
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Budget, Limits
@@ -52,6 +54,7 @@ from rowcast.records import Records
 from rowcast.records.batch import Batch
 from rowcast.records.files import Files
 from rowcast.records.output import Output
+from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Change, Record
@@ -179,6 +182,9 @@ class _Running:
 
         storage.publish = publish
         self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files))
+        self.spool = Spool(directory.path)
+        self.spool.sweep()
+        self.thumbs = Thumbs(blobs, self.spool, Workshop())
         self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
         self.hub = Hub(
@@ -230,14 +236,14 @@ class _Running:
         public = PublicFiles(config.public_dir, index_fallback=config.index_fallback)
         storage = self.directory.data
         batch = Batch(storage, self.catalog, self.records)
-        files = Files(storage, self.catalog, self.rules, self.blobs)
+        files = Files(storage, self.catalog, self.rules)
         routes = table(
             health=Health(self.settings),
             collections=CollectionsApi(self.work, self.collections),
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
-            files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
+            files=FilesApi(self.work, files, self.thumbs, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self._authenticate),
             operators=self._operators(),
         )
@@ -288,6 +294,7 @@ class _Running:
 
     def _close(self) -> None:
         self.work.close()
+        self.thumbs.close()
         self.log_work.close()
         self.outbox.close()
         self.directory.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import PurePosixPath
 
 from rowcast import encoding
@@ -12,12 +13,18 @@ from rowcast.api.responses import Answer, Headers, header_text, picked
 from rowcast.api.sending import FileAnswer
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
-from rowcast.blobs import BlobNotFoundError, Blobs
+from rowcast.blobs import BlobError, BlobNotFoundError, Blobs
 from rowcast.config import SettingsRef
 from rowcast.errors import NotFoundError, UnauthorizedError
 from rowcast.records.files import Files, StoredFile
+from rowcast.records.thumbs import Thumbs
 from rowcast.schema.networks import is_listed
 from rowcast.schema.record import Record
+
+_log = logging.getLogger("rowcast.api")
+
+_THUMB_WAIT_S = 60
+"""How long a request waits for a thumb; the reference's PB_THUMBS_MAX_WAIT."""
 
 _INLINE = frozenset(
     {
@@ -54,6 +61,7 @@ class FilesApi:
         self,
         work: Work,
         files: Files,
+        thumbs: Thumbs,
         blobs: Blobs,
         accounts: Accounts,
         file_account: Authenticate,
@@ -61,6 +69,7 @@ class FilesApi:
     ) -> None:
         self._work = work
         self._files = files
+        self._thumbs = thumbs
         self._blobs = blobs
         self._accounts = accounts
         self._file_account = file_account
@@ -80,7 +89,21 @@ class FilesApi:
         thumb = request.query.get("thumb", "")
         found = await self._work.quick(lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb))
         is_download = request.query.get("download", "") in _TRUE
-        return await asyncio.to_thread(self._open, found, is_download=is_download)
+        if found.thumb:
+            found = await self._thumb(found)
+        return await self._work.transfer(lambda: self._open(found, is_download=is_download))
+
+    async def _thumb(self, original: StoredFile) -> StoredFile:
+        """Return the wanted thumb, the original where there is none in time."""
+        found = await self._work.transfer(lambda: self._thumbs.ready(original))
+        if found is not None:
+            return found
+        try:
+            async with asyncio.timeout(_THUMB_WAIT_S):
+                # Others may wait for it as well.
+                return await asyncio.shield(asyncio.wrap_future(self._thumbs.make(original)))
+        except TimeoutError:
+            return original
 
     async def _account(self, request: Request) -> Record | None:
         """Return the account of the file token; a superuser only from the addresses that superusers may have."""
@@ -91,8 +114,11 @@ class FilesApi:
 
     def _open(self, found: StoredFile, *, is_download: bool) -> FileAnswer:
         try:
-            info, file = self._blobs.info(found.key), self._blobs.open(found.key)
-        except BlobNotFoundError as error:
+            info, file = self._blobs.open_with_info(found.key)
+        except BlobError as error:
+            if not isinstance(error, BlobNotFoundError):
+                _log.warning("a file could not be sent: %s", error)
+            # As the reference answers, whatever it is.
             raise NotFoundError from error
         kind = "inline" if info.content_type in _INLINE and not is_download else "attachment"
         content_type = _BY_ENDING.get(PurePosixPath(found.key).suffix, info.content_type)
@@ -101,4 +127,11 @@ class FilesApi:
             (b"content-type", header_text(content_type)),
             *_SHIELD,
         ]
-        return FileAnswer(file, size=info.size, modified=info.modified, headers=headers, may_be_framed=True)
+        return FileAnswer(
+            file,
+            size=info.size,
+            modified=info.modified,
+            headers=headers,
+            may_be_framed=True,
+            run=self._work.transfer,
+        )

@@ -143,10 +143,10 @@ class Proxy:
                 continue
             server = socket.create_connection(("127.0.0.1", self._target))
             self._sockets.append(server)
-            for source, sink, limit in ((client, server, self.up_bytes), (server, client, self.down_bytes)):
-                threading.Thread(target=self._pass, args=(source, sink, limit), daemon=True).start()
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pass, args=(source, sink, source is client), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         passed = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
@@ -154,6 +154,7 @@ class Proxy:
                     self.has_seen.set()
                     return
                 passed += len(data)
+                limit = self.up_bytes if is_up else self.down_bytes
                 if limit is not None and passed > limit:
                     self.has_seen.set()
                     break

@@ -228,6 +228,7 @@ class _Running:
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
         self.pipeline = self._pipeline(config)
+        self.pipeline.spool = self.spool
         runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 
@@ -295,6 +296,7 @@ class _Running:
     def _close(self) -> None:
         self.work.close()
         self.thumbs.close()
+        self.records.removals.close()
         self.log_work.close()
         self.outbox.close()
         self.directory.close()

@@ -40,6 +40,16 @@ class BlobInfo(msgspec.Struct, frozen=True):
 class Blobs(Protocol):
     """A place for files. Every method blocks, and raises BlobError where the place fails."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether calls go over a network, where they may take long."""
+        ...
+
+    @property
+    def current(self) -> Blobs:
+        """The place that is in force now, for calls that belong together. Raises BlobError."""
+        ...
+
     def save(
         self,
         key: str,

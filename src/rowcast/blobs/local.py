@@ -34,6 +34,7 @@ from rowcast.blobs.driver import (
 _ATTRS = ".attrs"
 _TEMPORARY = ".tmp"
 _CHUNK = 1 << 20
+_ROUNDS = 3
 
 
 class _Attributes(msgspec.Struct):
@@ -51,8 +52,15 @@ class _Attributes(msgspec.Struct):
 class LocalBlobs:
     """Files below one directory, which is made with the first file."""
 
+    is_remote = False
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+
+    @property
+    def current(self) -> LocalBlobs:
+        """The same."""
+        return self
 
     def save(
         self,
@@ -142,8 +150,12 @@ class LocalBlobs:
         try:
             if prefix.endswith("/"):
                 path = self._path(prefix[:-1])
-                if path.is_dir():
-                    shutil.rmtree(path)
+                for _ in range(_ROUNDS):
+                    if not path.is_dir():
+                        return
+                    # A thumb may be stored meanwhile.
+                    shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path)
                 return
             for path in self._paths(prefix):
                 path.unlink(missing_ok=True)

@@ -36,7 +36,7 @@ from rowcast.blobs.driver import (
 from rowcast.config import S3Settings
 
 if TYPE_CHECKING:
-    from obstore import GetResult
+    from obstore import Bytes, GetResult
     from obstore.store import ClientConfig, RetryConfig, S3Credential
 
 _PART = 6 << 20
@@ -46,6 +46,7 @@ _PIECE = 2 << 20
 """How much of a file is fetched, and held, at once."""
 
 _PARALLEL_PARTS = 3
+_ATTEMPTS = 3
 _PAGE = 1000
 _ROUNDS = 3
 _FAILED = (BaseError, OSError, ValueError)
@@ -76,6 +77,8 @@ class S3Blobs:
     Raises BlobError where they are not complete.
     """
 
+    is_remote = True
+
     def __init__(self, settings: S3Settings, patience: Patience | None = None) -> None:
         for name in ("bucket", "endpoint", "region"):
             if not getattr(settings, name):
@@ -83,6 +86,11 @@ class S3Blobs:
         patience = patience or Patience()
         self._reads = _store(settings, patience, patience.read_s)
         self._writes = _store(settings, patience, patience.write_s)
+
+    @property
+    def current(self) -> S3Blobs:
+        """The same."""
+        return self
 
     def save(
         self,
@@ -249,14 +257,24 @@ class _Pieces(io.RawIOBase):
         if end <= self._position:
             return b""
         try:
-            result = self._store.get(self._key, options={"range": (self._position, end), "if_match": self._version})
-            piece = result.bytes()
+            piece = self._fetch_range(self._position, end)
         except _FAILED as error:
             _raise_unread(self._key, error)
         if len(piece) != end - self._position:
             raise BlobError(f"the file {self._key} can't be read: it became shorter")
         self._position = end
         return memoryview(piece)
+
+    def _fetch_range(self, start: int, end: int) -> Bytes:
+        for attempt in range(_ATTEMPTS):
+            # What is asked for is asked for again by itself, but not what broke while it came.
+            result = self._store.get(self._key, options={"range": (start, end), "if_match": self._version})
+            try:
+                return result.bytes()
+            except _FAILED:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
 
 
 class _Parts:

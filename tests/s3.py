@@ -107,7 +107,8 @@ class Proxy:
     """Passes connections on to a port, until told to behave otherwise.
 
     `up_bytes` and `down_bytes` are how many bytes of a connection are passed on before
-    it is cut; None for all. `is_frozen` keeps connections open without passing anything.
+    it is cut; None for all. Only `cuts_left` are cut, where that is no None. `is_frozen`
+    keeps connections open without passing anything.
     """
 
     def __init__(self, target: int) -> None:
@@ -116,6 +117,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.up_bytes: int | None = None
         self.down_bytes: int | None = None
+        self.cuts_left: int | None = None
         self.is_frozen = False
         self.connections = 0
         self.has_seen = threading.Event()
@@ -155,7 +157,8 @@ class Proxy:
                     return
                 passed += len(data)
                 limit = self.up_bytes if is_up else self.down_bytes
-                if limit is not None and passed > limit:
+                if limit is not None and passed > limit and self.cuts_left != 0:
+                    self.cuts_left = self.cuts_left and self.cuts_left - 1
                     self.has_seen.set()
                     break
                 sink.sendall(data)

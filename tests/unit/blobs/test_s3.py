@@ -222,7 +222,7 @@ def test_a_source_that_breaks_leaves_nothing(blobs: S3Blobs, s3: S3Server, bucke
 def test_a_download_that_is_cut_goes_on_where_it_broke(s3: S3Server, bucket: str, proxy: Proxy) -> None:
     S3Blobs(s3.settings(bucket=bucket)).save(KEY, LARGE)
     blobs = S3Blobs(s3.settings(bucket=bucket, port=proxy.port))
-    proxy.down_bytes = 3_000_000  # of each connection: every second piece
+    proxy.down_bytes, proxy.cuts_left = 1_000_000, 2
     with blobs.open(KEY) as file:
         assert file.read() == LARGE
     assert proxy.has_seen.is_set()

@@ -122,14 +122,21 @@ class Proxy:
         self.connections = 0
         self.has_seen = threading.Event()
         self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def close(self) -> None:
         """Cut everything."""
-        self._listener.close()
+        if self._listener.fileno() < 0:
+            return
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
         for one in self._sockets:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._sockets):
             one.close()
 
     def _accept(self) -> None:
@@ -146,7 +153,9 @@ class Proxy:
             server = socket.create_connection(("127.0.0.1", self._target))
             self._sockets.append(server)
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass, args=(source, sink, source is client), daemon=True).start()
+                thread = threading.Thread(target=self._pass, args=(source, sink, source is client), daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def _pass(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         passed = 0

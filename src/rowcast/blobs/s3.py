@@ -3,8 +3,8 @@
 Copies tools/filesystem/internal/s3blob: the same keys, types and metadata, so a
 bucket of the reference can be used as it is. Every request has a time-out and few
 retries, so a call may take a minute but never hangs. Large files go up in parts,
-of which none stays behind where one fails, and come down in pieces, each of which
-is asked for again where the connection breaks.
+of which none stays behind where one fails; a download that breaks goes on by another
+request.
 
 Importing this takes some ms, so only a server that uses a bucket does it.
 """
@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, unquote
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import S3Store
 
 from rowcast.blobs.driver import (
@@ -36,14 +36,14 @@ from rowcast.blobs.driver import (
 from rowcast.config import S3Settings
 
 if TYPE_CHECKING:
-    from obstore import Bytes, GetResult
+    from obstore import GetResult
     from obstore.store import ClientConfig, RetryConfig, S3Credential
 
 _PART = 6 << 20
 """The size of the parts of an upload; the reference's."""
 
-_PIECE = 2 << 20
-"""How much of a file is fetched, and held, at once."""
+_PIECE = 256 * 1024
+"""How much of a file is held at once; the rest waits in the connection."""
 
 _PARALLEL_PARTS = 3
 _ATTEMPTS = 3
@@ -151,10 +151,10 @@ class S3Blobs:
             try:
                 return info, io.BytesIO(bytes(result.bytes()))
             except _FAILED:
-                # The piece is asked for again as those of large files are.
+                # It is asked for again as a large file is.
                 pass
-        pieces = _Pieces(self._reads, key, info.size, result.meta["e_tag"])
-        return info, io.BufferedReader(pieces, _PIECE)
+        download = _Download(self._reads, key, info.size, result.meta["e_tag"])
+        return info, io.BufferedReader(download, _PIECE)
 
     def info(self, key: str) -> BlobInfo:
         """Return what is known of a file."""
@@ -213,13 +213,14 @@ class S3Blobs:
         try:
             return self._reads.get(key, options={"head": is_head})
         except _FAILED as error:
-            _raise_unread(key, error)
+            raise _unread(key, error) from error
 
 
-class _Pieces(io.RawIOBase):
-    """A file of a bucket, fetched in pieces of the size that is asked for.
+class _Download(io.RawIOBase):
+    """A file of a bucket, read by one request, from where the reader stands to the end.
 
-    A file that was replaced meanwhile is an error, never a mixture.
+    The connection waits for a reader that is slow. Where it breaks, or its time is up,
+    another one goes on. A file that was replaced meanwhile is an error, never a mixture.
     """
 
     def __init__(self, store: S3Store, key: str, size: int, version: str | None) -> None:
@@ -228,6 +229,8 @@ class _Pieces(io.RawIOBase):
         self._size = size
         self._version = version
         self._position = 0
+        self._stream: Iterator[bytes] | None = None
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -237,44 +240,52 @@ class _Pieces(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(start + offset, 0)
-        return self._position
+        position = max(start + offset, 0)
+        if position != self._position:
+            self._position, self._stream, self._rest = position, None, memoryview(b"")
+        return position
 
     def tell(self) -> int:
         return self._position
 
+    def close(self) -> None:
+        self._stream = None
+        super().close()
+
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # Buffer is of Python 3.12
-        piece = self._fetch(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+        if self._position >= self._size:
+            return 0
+        if not self._rest:
+            self._rest = memoryview(self._next())
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        self._position += size
+        return size
 
     def readall(self) -> bytes:
         # The inherited one asks for some KB each time.
-        return b"".join(iter(lambda: self._fetch(_PIECE), b""))
+        buffer, parts = memoryview(bytearray(_PIECE)), []
+        while size := self.readinto(buffer):
+            parts.append(bytes(buffer[:size]))
+        return b"".join(parts)
 
-    def _fetch(self, size: int) -> bytes | memoryview:
-        end = min(self._position + size, self._size)
-        if end <= self._position:
-            return b""
-        try:
-            piece = self._fetch_range(self._position, end)
-        except _FAILED as error:
-            _raise_unread(self._key, error)
-        if len(piece) != end - self._position:
-            raise BlobError(f"the file {self._key} can't be read: it became shorter")
-        self._position = end
-        return memoryview(piece)
-
-    def _fetch_range(self, start: int, end: int) -> Bytes:
-        for attempt in range(_ATTEMPTS):
-            # What is asked for is asked for again by itself, but not what broke while it came.
-            result = self._store.get(self._key, options={"range": (start, end), "if_match": self._version})
+    def _next(self) -> bytes:
+        raised: Exception = OSError("it ended too early")
+        for _ in range(_ATTEMPTS):
             try:
-                return result.bytes()
-            except _FAILED:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError
+                if self._stream is None:
+                    wanted = (self._position, self._size)
+                    result = self._store.get(self._key, options={"range": wanted, "if_match": self._version})
+                    self._stream = iter(result.stream(_PIECE))
+                if piece := next(self._stream, b""):
+                    return piece
+            except (FileNotFoundError, PreconditionError) as error:
+                raise _unread(self._key, error) from error
+            except _FAILED as error:
+                raised = error
+            self._stream = None
+        raise _unread(self._key, raised) from raised
 
 
 class _Parts:
@@ -356,10 +367,10 @@ def _described(key: str, result: GetResult) -> BlobInfo:
     )
 
 
-def _raise_unread(key: str, error: Exception) -> NoReturn:
+def _unread(key: str, error: Exception) -> BlobError:
     if isinstance(error, FileNotFoundError):
-        raise BlobNotFoundError(f"there is no file {key}: {_reason(error)}") from error
-    raise BlobError(f"the file {key} can't be read: {_reason(error)}") from error
+        return BlobNotFoundError(f"there is no file {key}: {_reason(error)}")
+    return BlobError(f"the file {key} can't be read: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from pathlib import PurePosixPath
 
@@ -10,7 +11,7 @@ from rowcast import encoding
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request
 from rowcast.api.responses import Answer, Headers, header_text, picked
-from rowcast.api.sending import FileAnswer
+from rowcast.api.sending import FileAnswer, Run, at_once
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.blobs import BlobError, BlobNotFoundError, Blobs
@@ -25,6 +26,9 @@ _log = logging.getLogger("rowcast.api")
 
 _THUMB_WAIT_S = 60
 """How long a request waits for a thumb; the reference's PB_THUMBS_MAX_WAIT."""
+
+_SMALL = 256 * 1024
+"""Bytes of a file that is read as a whole."""
 
 _INLINE = frozenset(
     {
@@ -89,15 +93,14 @@ class FilesApi:
         thumb = request.query.get("thumb", "")
         found = await self._work.quick(lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb))
         is_download = request.query.get("download", "") in _TRUE
-        if found.thumb:
-            found = await self._thumb(found)
-        return await self._work.transfer(lambda: self._open(found, is_download=is_download))
+        answer = await self._work.transfer(lambda: self._ready(found, is_download=is_download))
+        if answer is not None:
+            return answer
+        made = await self._thumb(found)
+        return await self._work.transfer(lambda: self._open(made, is_download=is_download))
 
     async def _thumb(self, original: StoredFile) -> StoredFile:
-        """Return the wanted thumb, the original where there is none in time."""
-        found = await self._work.transfer(lambda: self._thumbs.ready(original))
-        if found is not None:
-            return found
+        """Have the wanted thumb made and return it, or the original where there is none in time."""
         try:
             async with asyncio.timeout(_THUMB_WAIT_S):
                 # Others may wait for it as well.
@@ -112,14 +115,24 @@ class FilesApi:
         is_superuser = account is not None and account.collection.name == "_superusers"
         return None if is_superuser and addresses and not is_listed(addresses, request.address) else account
 
+    def _ready(self, wanted: StoredFile, *, is_download: bool) -> FileAnswer | None:
+        """Open a file; None where it is a thumb that must be made."""
+        try:
+            found = self._thumbs.ready(wanted) if wanted.thumb else wanted
+        except BlobError as error:
+            raise _missing(error) from error
+        return None if found is None else self._open(found, is_download=is_download)
+
     def _open(self, found: StoredFile, *, is_download: bool) -> FileAnswer:
+        run: Run = self._work.transfer
         try:
             info, file = self._blobs.open_with_info(found.key)
-        except BlobError as error:
-            if not isinstance(error, BlobNotFoundError):
-                _log.warning("a file could not be sent: %s", error)
-            # As the reference answers, whatever it is.
-            raise NotFoundError from error
+            if info.size <= _SMALL:
+                # In this thread already, so that no other one is asked for it.
+                with file:
+                    file, run = io.BytesIO(file.read()), at_once
+        except (BlobError, OSError) as error:
+            raise _missing(error) from error
         kind = "inline" if info.content_type in _INLINE and not is_download else "attachment"
         content_type = _BY_ENDING.get(PurePosixPath(found.key).suffix, info.content_type)
         headers: Headers = [
@@ -133,5 +146,12 @@ class FilesApi:
             modified=info.modified,
             headers=headers,
             may_be_framed=True,
-            run=self._work.transfer,
+            run=run,
         )
+
+
+def _missing(error: Exception) -> NotFoundError:
+    """Return what a client is told of a file that can't be read; as there, whatever the reason is."""
+    if not isinstance(error, BlobNotFoundError):
+        _log.warning("a file could not be sent: %s", error)
+    return NotFoundError()

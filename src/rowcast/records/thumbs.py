@@ -50,13 +50,14 @@ class Thumbs:
         Raises NotFoundError without an original, and BlobError.
         """
         thumb = _thumb_of(original)
+        if self._blobs.exists(thumb.key):
+            # With the original it would be gone.
+            return thumb
         try:
             is_image = self._blobs.info(original.key).content_type in _IMAGES
         except BlobNotFoundError as error:
             raise NotFoundError from error
-        if not is_image or self._has_failed(thumb.key):
-            return original
-        return thumb if self._blobs.exists(thumb.key) else None
+        return None if is_image and not self._has_failed(thumb.key) else original
 
     def make(self, original: StoredFile) -> Future[StoredFile]:
         """Begin to make the wanted thumb, or join who does; the result is the original where that fails."""

@@ -16,6 +16,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
 from typing import BinaryIO
 
+from rowcast.api.ranges import Part, RangeError, parts_of
 from rowcast.api.request import Request, Send
 from rowcast.api.responses import Headers
 from rowcast.blobs import BlobError
@@ -31,7 +32,6 @@ async def at_once(call: Callable[[], bytes]) -> bytes:
 
 
 _CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII)
 _COMPRESSED_FROM, _COMPRESSED_TO = 1024, 8 << 20
 _COMPRESSIBLE = re.compile(r"text/|application/(?:json|javascript|xml|wasm|manifest\+json)|image/svg")
 
@@ -88,12 +88,14 @@ class FileAnswer:
             self._file.close()
 
     async def _send_part(self, request: Request, send: Send, out: Headers) -> None:
-        start, end = self._part(request)
+        try:
+            start, end = self._part(request)
+        except RangeError as error:
+            await self._refuse(request, send, out, error)
+            return
         out += [(b"accept-ranges", b"bytes"), (b"content-length", b"%d" % (end - start))]
         if self.status == 206:
             out.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, self._size)))
-        elif self.status == 416:
-            out.append((b"content-range", b"bytes */%d" % self._size))
         await send({"type": "http.response.start", "status": self.status, "headers": out})
         position = end if request.method == "HEAD" else start
         while position < end:
@@ -110,23 +112,26 @@ class FileAnswer:
             self._file.seek(position)
         return self._file.read(size)
 
-    def _part(self, request: Request) -> tuple[int, int]:
-        """Return where the wanted part starts and ends, and set the status."""
-        found = _RANGE.fullmatch(request.header(b"range"))
-        if found is None or not self._is_same(request.header(b"if-range")):
+    async def _refuse(self, request: Request, send: Send, out: Headers, error: RangeError) -> None:
+        """Send what Go sends for a range that means nothing."""
+        self.status = 416
+        text = f"{error}\n".encode()
+        dropped = (b"content-type", b"cache-control", b"last-modified")
+        headers = [pair for pair in out if pair[0] not in dropped]
+        headers += [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        if error.is_outside:
+            headers.append((b"content-range", b"bytes */%d" % self._size))
+        await _send(send, 416, headers, b"" if request.method == "HEAD" else text)
+
+    def _part(self, request: Request) -> Part:
+        """Return where the wanted part starts and ends, and set the status. Raises RangeError."""
+        parts = []
+        if self._is_same(request.header(b"if-range")):
+            parts = parts_of(request.header(b"range"), self._size)
+        if len(parts) != 1 or not self._size:
             return 0, self._size
-        first, last = found.groups()
-        if first:
-            start, end = int(first), min(int(last) + 1 if last else self._size, self._size)
-        elif last:
-            start, end = max(self._size - int(last), 0), self._size
-        else:
-            return 0, self._size
-        if start >= end:
-            self.status = 416
-            return 0, 0
         self.status = 206
-        return start, end
+        return parts[0]
 
     def _is_same(self, date: str) -> bool:
         """Whether there is no date, or it is that of the file (If-Range)."""

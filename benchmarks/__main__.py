@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 
 import rowcast
-from benchmarks import growth, operations, pictures, plain, realtime, report, usage
+from benchmarks import files, growth, operations, pictures, plain, realtime, report, usage
 from benchmarks.ground import Ground, prepared
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.wire import LoadError
 from tests.e2e.server import Kind, ServerError
 
-PARTS = ("plain", "start", "log", "logins", "resume", "realtime", "growth")
+PARTS = ("plain", "files", "start", "log", "logins", "resume", "realtime", "growth")
 _NAMES: dict[Kind, str] = {"rowcast": "rowcast", "reference": "PocketBase"}
 _MANY_STREAMS = 5_000
 _RESUMING = 1_000
@@ -71,6 +71,7 @@ def _steps(candidates: Sequence[_Candidate], options: argparse.Namespace) -> Ite
     resume = partial(_resume, streams=min(_RESUMING, most_streams))
     parts: dict[str, Iterator[_Step]] = {
         "plain": (_step("plain", _plain, each) for each in candidates),
+        "files": (_step("files", _files, each) for each in candidates),
         "realtime": _realtime_steps(candidates, most_streams),
         "growth": _growth_steps(candidates, most_streams),
         "logins": (_step("logins", _logins, each) for each in candidates),
@@ -104,6 +105,11 @@ def _step(name: str, run: Callable[[_Candidate], None], candidate: _Candidate) -
 def _plain(candidate: _Candidate) -> None:
     with candidate.ground.serving() as (server, port):
         candidate.results.plain.extend(plain.measure(server, port))
+
+
+def _files(candidate: _Candidate) -> None:
+    with candidate.ground.serving() as (server, port):
+        candidate.results.files.extend(files.measure(server, port))
 
 
 def _realtime(candidate: _Candidate, *, scenario: Scenario) -> None:

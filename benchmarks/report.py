@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import growth, operations, plain, realtime
+from benchmarks import files, growth, operations, plain, realtime
 
 PLAIN_TARGETS_US = {
     "create": 350,
@@ -52,6 +52,7 @@ class Results:
     """What one server gave."""
 
     plain: list[plain.Row] = field(default_factory=list)
+    files: list[files.Row] = field(default_factory=list)
     realtime: list[realtime.Row] = field(default_factory=list)
     growth: growth.Growth = field(default_factory=growth.Growth)
     operations: operations.Operations = field(default_factory=operations.Operations)
@@ -71,8 +72,9 @@ def render(results: Mapping[str, Results], *, about: str, left_out: Sequence[str
     ]
     if left_out:
         parts.append(f"Not measured in this run: {'; '.join(left_out)}.")
-    for section in (_compared(results), _growth(results), _plain(results), _realtime(results), _operations(results)):
-        parts += section
+    sections = (_compared, _growth, _plain, _files, _realtime, _operations)
+    for section in sections:
+        parts += section(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -211,6 +213,27 @@ def _plain_cells(row: plain.Row) -> list[str]:
         f"{row.p99_ms:.1f}",
         f"<= {target:,}" if target else "-",
     ]
+
+
+def _files(results: Mapping[str, Results]) -> Section:
+    rows = [
+        [
+            f"{row.name}, {name}",
+            f"{row.cpu_ms:,.2f}",
+            f"{row.p50_ms:,.1f}",
+            f"{row.mb_per_s:,.0f}" if row.mb_per_s else "-",
+        ]
+        for place in range(max(len(result.files) for result in results.values()))
+        for name, result in results.items()
+        for row in result.files[place : place + 1]
+    ]
+    if rows:
+        yield "## Files"
+        yield (
+            "One client, one request after the other; files on the disk. Thumbs are 100x100 of JPEGs of "
+            f"{files.PICTURE_SIZE[0]}x{files.PICTURE_SIZE[1]} pixels. CPU counts the processes that make them."
+        )
+        yield table(("request, server", "CPU ms", "p50 ms", "MB/s"), rows)
 
 
 def _realtime(results: Mapping[str, Results]) -> Section:

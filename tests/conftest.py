@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.s3 import S3Server, running_s3
 
 # A shared or slow machine must not decide whether a property holds.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run one S3 server for all tests of a process; each has a bucket of its own."""
+    with running_s3(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    name = f"bucket-{secrets.token_hex(4)}"
+    s3.make_bucket(name)
+    return name

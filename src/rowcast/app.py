@@ -38,6 +38,8 @@ from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
+from rowcast.blobs.configured import ConfiguredBlobs
+from rowcast.blobs.spool import Spool
 from rowcast.bus import CollectionChange, Link
 from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
@@ -47,6 +49,7 @@ from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
+from rowcast.pictures.workshop import Workshop
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.realtime.hub import Hub
@@ -56,6 +59,7 @@ from rowcast.records import Records
 from rowcast.records.batch import Batch
 from rowcast.records.files import Files
 from rowcast.records.output import Output
+from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Record
@@ -180,8 +184,10 @@ class _Running:
         self.link = link = _link(config)
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record
-
-        self.blobs = blobs = LocalBlobs(directory.files)
+        self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files))
+        self.spool = Spool(directory.path)
+        self.spool.sweep()
+        self.thumbs = Thumbs(blobs, self.spool, Workshop())
         self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
         self.hub = Hub(
@@ -253,14 +259,14 @@ class _Running:
         public = PublicFiles(config.public_dir, index_fallback=config.index_fallback)
         storage = self.directory.data
         batch = Batch(storage, self.catalog, self.records)
-        files = Files(storage, self.catalog, self.rules, self.blobs)
+        files = Files(storage, self.catalog, self.rules)
         routes = table(
             health=Health(self.settings),
             collections=CollectionsApi(self.work, self.collections),
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
-            files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
+            files=FilesApi(self.work, files, self.thumbs, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self.nodes, self.work),
             operators=self._operators(),
         )
@@ -330,6 +336,8 @@ class _Running:
 
     def _close(self) -> None:
         self.work.close()
+        self.thumbs.close()
+        self.records.removals.close()
         self.log_work.close()
         self.outbox.close()
         self.directory.close()

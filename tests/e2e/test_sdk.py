@@ -51,6 +51,7 @@ def test_all_suites_are_found() -> None:
         "auth",
         "collections",
         "fields",
+        "files",
         "records",
         "realtime",
         "realtime_rules",

@@ -15,9 +15,12 @@ import msgspec
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections_body import BodyError, lay_over
 from rowcast.admin.settings_checks import settings_errors
-from rowcast.config import Settings, SettingsRef
+from rowcast.blobs import BlobError
+from rowcast.blobs.configured import bucket
+from rowcast.config import S3Settings, Settings, SettingsRef
 from rowcast.errors import BadRequestError
 from rowcast.schema import checks
+from rowcast.schema.generate import random_text
 from rowcast.storage import Storage
 from rowcast.storage.settings_rows import save_settings
 
@@ -55,7 +58,7 @@ class SettingsDesk:
         return changed.public()
 
     def test_s3(self, filesystem: str) -> None:
-        """Raise BadRequestError with what stands in the way of storing files in a bucket.
+        """Store a file in a bucket on trial and delete it. Raises BadRequestError with what stands in the way.
 
         `filesystem` is "storage" or "backups" (forms/test_s3_filesystem.go).
         """
@@ -66,11 +69,28 @@ class SettingsDesk:
             raise BadRequestError(_NO_S3, errors)
         settings = self._settings.current
         s3 = settings.backups.s3 if filesystem == "backups" else settings.s3
-        reason = "S3 buckets are not supported yet" if s3.enabled else "S3 storage filesystem is not enabled"
-        raise BadRequestError(f"{_NO_S3} Raw error: \n{reason}")
+        if reason := _failure_of(s3):
+            raise BadRequestError(f"{_NO_S3} Raw error: \n{reason}")
 
     def _swap(self, changed: Settings) -> None:
         self._settings.current = changed
+
+
+def _failure_of(s3: S3Settings) -> str:
+    """Return why no file can be stored in a bucket, or not be deleted, "" where both can."""
+    if not s3.enabled:
+        return "S3 storage filesystem is not enabled"
+    step = "failed to initialize the S3 filesystem"
+    folder = f"pb_settings_test_{random_text(5)}"
+    try:
+        files = bucket(s3)
+        step = "failed to upload a test file"
+        files.save(f"{folder}/test.txt", b"test", content_type="text/plain; charset=utf-8")
+        step = "failed to delete a test file"
+        files.delete_prefix(f"{folder}/")
+    except BlobError as error:
+        return f"{step}: {error}"
+    return ""
 
 
 def _laid_over(current: Settings, given: Mapping[str, object]) -> Settings:

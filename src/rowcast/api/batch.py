@@ -57,7 +57,8 @@ class BatchApi:
         def count(collection: Collection, action: str) -> None:
             self._limits.check_collection(request, collection, (action,))
 
-        text = await self._work.slow(
+        run = self._work.upload if body.files else self._work.slow
+        text = await run(
             lambda: self._batch.run(
                 requests,
                 info,

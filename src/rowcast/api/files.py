@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 from pathlib import PurePosixPath
 
 from rowcast import encoding
 from rowcast.api import wire
 from rowcast.api.request import Authenticate, Request
 from rowcast.api.responses import Answer, Headers, header_text, picked
-from rowcast.api.sending import FileAnswer
+from rowcast.api.sending import FileAnswer, Run, at_once
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
-from rowcast.blobs import BlobNotFoundError, Blobs
+from rowcast.blobs import BlobError, BlobNotFoundError, Blobs
 from rowcast.config import SettingsRef
 from rowcast.errors import NotFoundError, UnauthorizedError
 from rowcast.records.files import Files, StoredFile
+from rowcast.records.thumbs import Thumbs
 from rowcast.schema.networks import is_listed
 from rowcast.schema.record import Record
+
+_log = logging.getLogger("rowcast.api")
+
+_THUMB_WAIT_S = 60
+"""How long a request waits for a thumb; the reference's PB_THUMBS_MAX_WAIT."""
+
+_SMALL = 256 * 1024
+"""Bytes of a file that is read as a whole."""
 
 _INLINE = frozenset(
     {
@@ -54,6 +65,7 @@ class FilesApi:
         self,
         work: Work,
         files: Files,
+        thumbs: Thumbs,
         blobs: Blobs,
         accounts: Accounts,
         file_account: Authenticate,
@@ -61,6 +73,7 @@ class FilesApi:
     ) -> None:
         self._work = work
         self._files = files
+        self._thumbs = thumbs
         self._blobs = blobs
         self._accounts = accounts
         self._file_account = file_account
@@ -80,7 +93,20 @@ class FilesApi:
         thumb = request.query.get("thumb", "")
         found = await self._work.quick(lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb))
         is_download = request.query.get("download", "") in _TRUE
-        return await asyncio.to_thread(self._open, found, is_download=is_download)
+        answer = await self._work.transfer(lambda: self._ready(found, is_download=is_download))
+        if answer is not None:
+            return answer
+        made = await self._thumb(found)
+        return await self._work.transfer(lambda: self._open(made, is_download=is_download))
+
+    async def _thumb(self, original: StoredFile) -> StoredFile:
+        """Have the wanted thumb made and return it, or the original where there is none in time."""
+        try:
+            async with asyncio.timeout(_THUMB_WAIT_S):
+                # Others may wait for it as well.
+                return await asyncio.shield(asyncio.wrap_future(self._thumbs.make(original)))
+        except TimeoutError:
+            return original
 
     async def _account(self, request: Request) -> Record | None:
         """Return the account of the file token; a superuser only from the addresses that superusers may have."""
@@ -89,11 +115,24 @@ class FilesApi:
         is_superuser = account is not None and account.collection.name == "_superusers"
         return None if is_superuser and addresses and not is_listed(addresses, request.address) else account
 
-    def _open(self, found: StoredFile, *, is_download: bool) -> FileAnswer:
+    def _ready(self, wanted: StoredFile, *, is_download: bool) -> FileAnswer | None:
+        """Open a file; None where it is a thumb that must be made."""
         try:
-            info, file = self._blobs.info(found.key), self._blobs.open(found.key)
-        except BlobNotFoundError as error:
-            raise NotFoundError from error
+            found = self._thumbs.ready(wanted) if wanted.thumb else wanted
+        except BlobError as error:
+            raise _missing(error) from error
+        return None if found is None else self._open(found, is_download=is_download)
+
+    def _open(self, found: StoredFile, *, is_download: bool) -> FileAnswer:
+        run: Run = self._work.transfer
+        try:
+            info, file = self._blobs.open_with_info(found.key)
+            if info.size <= _SMALL:
+                # In this thread already, so that no other one is asked for it.
+                with file:
+                    file, run = io.BytesIO(file.read()), at_once
+        except (BlobError, OSError) as error:
+            raise _missing(error) from error
         kind = "inline" if info.content_type in _INLINE and not is_download else "attachment"
         content_type = _BY_ENDING.get(PurePosixPath(found.key).suffix, info.content_type)
         headers: Headers = [
@@ -101,4 +140,18 @@ class FilesApi:
             (b"content-type", header_text(content_type)),
             *_SHIELD,
         ]
-        return FileAnswer(file, size=info.size, modified=info.modified, headers=headers, may_be_framed=True)
+        return FileAnswer(
+            file,
+            size=info.size,
+            modified=info.modified,
+            headers=headers,
+            may_be_framed=True,
+            run=run,
+        )
+
+
+def _missing(error: Exception) -> NotFoundError:
+    """Return what a client is told of a file that can't be read; as there, whatever the reason is."""
+    if not isinstance(error, BlobNotFoundError):
+        _log.warning("a file could not be sent: %s", error)
+    return NotFoundError()

@@ -1,19 +1,22 @@
 """Multipart forms, read piece by piece.
 
 Fields stay in memory; a file larger than some hundred KB goes to a temporary file.
-Limits on parts and on the size of fields follow Go's mime/multipart.
+What is to be written there waits until `flush`, which belongs in a thread. Limits on
+parts and on the size of fields follow Go's mime/multipart.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import tempfile
+import threading
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from rowcast.blobs.spool import Spool
 from rowcast.schema.uploads import Upload, upload
 
 # It warns of every malformed body, which any client can send.
@@ -35,13 +38,53 @@ class _Part:
         self.name: str | None = None
         self.file_name = ""
         self.data = bytearray()
-        self.file: IO[bytes] | None = None
+        self.file: _Spooled | None = None
+
+
+class _Spooled:
+    """A file that is written to the spool in threads, one at a time."""
+
+    __slots__ = ("_file", "_lock", "_md5", "is_whole", "path", "pending", "size")
+
+    def __init__(self) -> None:
+        self.pending: list[bytes] = []
+        self.path: Path | None = None
+        self.size = 0
+        self.is_whole = False
+        self._file: BinaryIO | None = None
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._lock = threading.Lock()
+
+    @property
+    def md5(self) -> bytes:
+        return self._md5.digest()
+
+    def flush(self, spool: Spool) -> None:
+        """Write what waits. Raises OSError."""
+        with self._lock:
+            if self._file is None:
+                self.path = spool.path()
+                self._file = self.path.open("xb")
+            pending, self.pending = self.pending, []
+            for data in pending:
+                self._file.write(data)
+                self._md5.update(data)
+                self.size += len(data)
+            if self.is_whole:
+                self._file.close()
+
+    def remove(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
 
 
 class MultipartReader:
     """Reads one body. Every method raises ValueError for a malformed or oversized form."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, spool: Spool) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         self._parser: MultipartParser | None = None
         self._is_ended = False
@@ -49,8 +92,10 @@ class MultipartReader:
         self._header_value = bytearray()
         self._header_bytes = self._field_bytes = self._parts = 0
         self._part = _Part()
-        self._files: list[tuple[str, str, bytes | Path]] = []
-        self._temporary: list[Path] = []
+        self._files: list[tuple[str, str, bytes | _Spooled]] = []
+        self._spool = spool
+        self._spooled: list[_Spooled] = []
+        self.waiting_bytes = 0
         self.fields: list[tuple[str, str]] = []
         if not boundary:
             raise ValueError("no boundary")
@@ -82,19 +127,30 @@ class MultipartReader:
         if not self._is_ended:
             raise ValueError("the last boundary is missing")
 
+    def flush(self) -> None:
+        """Write what waits for the spool, `waiting_bytes` of it. Blocks. Raises OSError."""
+        self.waiting_bytes = 0
+        for file in self._spooled:
+            if file.pending:
+                file.flush(self._spool)
+
     def uploads(self) -> dict[str, list[Upload]]:
-        """Return the files by field name."""
+        """Return the files by field name, after the last `flush`."""
         found: dict[str, list[Upload]] = {}
         for name, file_name, content in self._files:
-            found.setdefault(name, []).append(upload(file_name, content))
+            if isinstance(content, bytes):
+                made = upload(file_name, content)
+            elif content.path is not None:
+                made = upload(file_name, content.path, content.md5)
+            else:
+                raise ValueError("the files are not written yet")
+            found.setdefault(name, []).append(made)
         return found
 
     def close(self) -> None:
-        """Remove the temporary files."""
-        if self._part.file is not None:
-            self._part.file.close()
-        for path in self._temporary:
-            path.unlink(missing_ok=True)
+        """Remove the temporary files. Blocks."""
+        for file in self._spooled:
+            file.remove()
 
     def _on_part_begin(self) -> None:
         self._parts += 1
@@ -133,7 +189,7 @@ class MultipartReader:
         if part.name is None:
             return
         if part.file is not None:
-            part.file.write(data[start:end])
+            self._spool_later(part.file, data[start:end])
             return
         part.data += data[start:end]
         if not part.file_name:
@@ -141,11 +197,14 @@ class MultipartReader:
             if self._field_bytes > _MAX_FIELD_BYTES:
                 raise ValueError("the fields are too large")
         elif len(part.data) > _MAX_IN_MEMORY:
-            with tempfile.NamedTemporaryFile(prefix="rowcast-", delete=False) as file:
-                self._temporary.append(Path(file.name))
-            part.file = self._temporary[-1].open("wb")
-            part.file.write(part.data)
+            part.file = _Spooled()
+            self._spooled.append(part.file)
+            self._spool_later(part.file, bytes(part.data))
             part.data.clear()
+
+    def _spool_later(self, file: _Spooled, data: bytes) -> None:
+        file.pending.append(data)
+        self.waiting_bytes += len(data)
 
     def _on_part_end(self) -> None:
         part = self._part
@@ -154,11 +213,11 @@ class MultipartReader:
         if not part.file_name:
             self.fields.append((part.name, part.data.decode("utf-8", "replace")))
             return
-        content: bytes | Path = bytes(part.data)
         if part.file is not None:
-            content = Path(part.file.name)
-            part.file.close()
-        self._files.append((part.name, part.file_name, content))
+            part.file.is_whole = True
+            # So that it is closed even where nothing of it waits.
+            part.file.pending.append(b"")
+        self._files.append((part.name, part.file_name, part.file or bytes(part.data)))
 
     def _on_end(self) -> None:
         self._is_ended = True

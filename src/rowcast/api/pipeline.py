@@ -8,6 +8,7 @@ errors into answers, and nothing that fails by surprise reaches a client.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, unescape
+from rowcast.api.request import ELSEWHERE, Authenticate, Receive, Request, Scope, Send, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
 from rowcast.config import SettingsRef
@@ -49,7 +50,10 @@ _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
 
 
 class Pipeline:
-    """Answers HTTP requests. Knows routes and what guards them, not what they do."""
+    """Answers HTTP requests. Knows routes and what guards them, not what they do.
+
+    `spool` is where uploads wait until they are stored.
+    """
 
     def __init__(  # noqa: PLR0913 - what stands around every request
         self,
@@ -71,11 +75,13 @@ class Pipeline:
         self._limits = limits
         self._cors = cors
         self._activity = activity
+        self.spool = ELSEWHERE
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for what a client sent."""
         request = Request(scope, receive)
+        request.spool = self.spool
         path = request.raw_path
         if "%" in path and unescape(path) is None:
             # Go's server refuses it before anything runs.
@@ -98,7 +104,8 @@ class Pipeline:
             answer = responses.failure(error)
         finally:
             if request.cleanups:
-                request.cleanup()
+                # It runs to its end even if nobody waits for it any more.
+                await asyncio.to_thread(request.cleanup)
         await answer.send(request, send, headers + _SECURITY)
         took_s = time.perf_counter() - started
         if self._is_traced:

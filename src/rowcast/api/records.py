@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 
 from rowcast.api import wire
 from rowcast.api.limits import RateLimits
 from rowcast.api.request import Request
 from rowcast.api.responses import NO_CONTENT, Answer, json
+from rowcast.api.wire import Body
 from rowcast.api.work import Work
 from rowcast.errors import TooManyRequestsError
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.records import Records
+from rowcast.schema.collection import Collection
 from rowcast.schema.record import Position
 from rowcast.schema.request import RequestInfo
 
@@ -68,17 +70,23 @@ class RecordsApi:
         """Create a record."""
         collection, body = request.collection, await wire.read(request)
         info = request.info(body.values())
-        is_slow = bool(body.files) or self._records.hashes(collection, info.body)
-        run = self._work.slow if is_slow else self._work.write
+        run = self._runner(body, collection, info)
         return json(await run(lambda: self._records.create(info, collection, body.files)))
 
     async def update(self, request: Request) -> Answer:
         """Change a record."""
         collection, body = request.collection, await wire.read(request)
         info, record_id = request.info(body.values()), request.values[1]
-        is_slow = bool(body.files) or self._records.hashes(collection, info.body)
-        run = self._work.slow if is_slow else self._work.write
+        run = self._runner(body, collection, info)
         return json(await run(lambda: self._records.update(info, collection, record_id, body.files)))
+
+    def _runner(
+        self, body: Body, collection: Collection, info: RequestInfo
+    ) -> Callable[[Callable[[], bytes]], Awaitable[bytes]]:
+        """Return what runs a write: files may have a long way, passwords take long."""
+        if body.files:
+            return self._work.upload
+        return self._work.slow if self._records.hashes(collection, info.body) else self._work.write
 
     async def delete(self, request: Request) -> Answer:
         """Delete a record with what depends on it."""

@@ -7,11 +7,13 @@ Names and values follow Go's net/http where a client could tell the difference.
 from __future__ import annotations
 
 import ipaddress
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from rowcast.blobs.spool import Spool
 from rowcast.config import TrustedProxySettings
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
@@ -23,6 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _NO_COLLECTION = Collection()
+ELSEWHERE = Spool(tempfile.gettempdir())
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -46,7 +49,7 @@ class Request:
 
     __slots__ = (
         "_query", "address", "auth", "body_limit", "cleanups", "collection", "headers", "method", "path", "raw_path",
-        "receive", "scope", "token", "values",
+        "receive", "scope", "spool", "token", "values",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -63,6 +66,7 @@ class Request:
         self.token = ""
         self.address = ""
         self.body_limit = 0
+        self.spool = ELSEWHERE
         self.cleanups: list[Callable[[], None]] = []
         self._query: dict[str, str] | None = None
 
@@ -121,7 +125,7 @@ class Request:
         return escape(self.scope.get("root_path", "")) + path
 
     def cleanup(self) -> None:
-        """Remove what the request left in temporary places."""
+        """Remove what the request left in temporary places. Blocks."""
         for call in self.cleanups:
             call()
         self.cleanups.clear()

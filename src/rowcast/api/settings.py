@@ -39,7 +39,8 @@ class SettingsApi:
     async def test_s3(self, request: Request) -> Answer:
         """Try the bucket of the settings."""
         (filesystem,) = forms.texts(await forms.read(request, hides_type=True), ("filesystem",))
-        self._settings.test_s3(filesystem)
+        # Not in the threads of writers: a bucket may take a minute.
+        await asyncio.to_thread(self._settings.test_s3, filesystem)
         return NO_CONTENT
 
     async def test_email(self, request: Request) -> Answer:

@@ -8,16 +8,19 @@ read once; what is too large never is. Large uploads go to temporary files, whic
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rowcast.api import jsonbody
 from rowcast.api.multipart import MultipartReader
 from rowcast.api.request import Message, Receive, Request, query_pairs
-from rowcast.errors import BadRequestError, BodyTooLargeError
+from rowcast.errors import ApiError, BadRequestError, BodyTooLargeError
 from rowcast.schema.uploads import Upload
+
+_log = logging.getLogger("rowcast.api")
 
 JSON_PAYLOAD = "@jsonPayload"
 
@@ -26,6 +29,8 @@ _MAX_URLENCODED = 10 << 20
 
 _READ_TIMEOUT_S = 300
 """How long a body may take to arrive; the reference's ReadTimeout (apis/serve.go)."""
+
+_SPOOLED_AT_ONCE = 1 << 20
 
 _XML = ("text/xml", "application/xml")
 _FORM_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -43,6 +48,13 @@ _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
 
 class MalformedBodyError(BadRequestError):
     """A body that does not hold what its content type says."""
+
+
+class FullError(ApiError):
+    """There is no room for a body. The reference calls it malformed."""
+
+    status = 507
+    default_message = "The server has no room for the files."
 
 
 class UnsupportedContentTypeError(BadRequestError):
@@ -161,11 +173,15 @@ async def _replayed(request: Request, first: Message, receive: Receive) -> Messa
 async def content(request: Request, limit: int = 0) -> bytes:
     """Read the whole body into memory. Raises BodyTooLargeError past the limit of the request, or the lower one."""
     parts: list[bytes] = []
-    await _receive(request, min(limit, request.body_limit) if limit else request.body_limit, parts.append)
+
+    async def take(piece: bytes) -> None:
+        parts.append(piece)
+
+    await _receive(request, min(limit, request.body_limit) if limit else request.body_limit, take)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _receive(request: Request, limit: int, take: Callable[[bytes], None]) -> None:
+async def _receive(request: Request, limit: int, take: Callable[[bytes], Awaitable[None]]) -> None:
     """Hand over the pieces of the body. Raises MalformedBodyError where it does not arrive whole, or in time."""
     size, is_more = 0, True
     try:
@@ -178,7 +194,7 @@ async def _receive(request: Request, limit: int, take: Callable[[bytes], None]) 
                 size += len(piece)
                 if size > limit:
                     raise BodyTooLargeError
-                take(piece)
+                await take(piece)
                 is_more = message.get("more_body", False)
     except TimeoutError as error:
         raise MalformedBodyError from error
@@ -186,12 +202,23 @@ async def _receive(request: Request, limit: int, take: Callable[[bytes], None]) 
 
 async def _read_multipart(request: Request, content_type: str) -> Body:
     try:
-        reader = MultipartReader(content_type)
+        reader = MultipartReader(content_type, request.spool)
         request.cleanups.append(reader.close)
-        await _receive(request, request.body_limit, reader.feed)
+
+        async def take(piece: bytes) -> None:
+            reader.feed(piece)
+            if reader.waiting_bytes >= _SPOOLED_AT_ONCE:
+                await asyncio.to_thread(reader.flush)
+
+        await _receive(request, request.body_limit, take)
         reader.end()
+        if reader.waiting_bytes:
+            await asyncio.to_thread(reader.flush)
     except ValueError as error:
         raise MalformedBodyError from error
+    except OSError as error:
+        _log.warning("an upload could not be taken: %s", error)
+        raise FullError from error
     # Go's Request.Form holds the query besides the body.
     return Body(form=_grouped(_pairs(request.scope["query_string"]) + reader.fields), files=reader.uploads())
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 _READERS = 8
 _WRITERS = 8
 _SHAPERS = 2
+_TRANSFERS = 32
+_UPLOADERS = 16
 
 _SLOW_FOR_S = 10.0
 """How long a call that was too slow for the loop goes to a thread at once."""
@@ -40,6 +42,9 @@ class Work:
         self._shapers = ThreadPoolExecutor(_SHAPERS, thread_name_prefix="rowcast-shape")
         # One core stays free for the loop, whatever is asked of the others.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="rowcast-hash")
+        # Apart from all others: a bucket that does not answer holds them for a minute.
+        self._transfers = ThreadPoolExecutor(_TRANSFERS, thread_name_prefix="rowcast-file")
+        self._uploaders = ThreadPoolExecutor(_UPLOADERS, thread_name_prefix="rowcast-upload")
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
     async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
@@ -69,6 +74,14 @@ class Work:
         """Run a call that is long by nature (imports, schema changes) in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writers, call)
 
+    async def transfer(self, call: Callable[[], T]) -> T:
+        """Run a call that reads a stored file."""
+        return await asyncio.get_running_loop().run_in_executor(self._transfers, call)
+
+    async def upload(self, call: Callable[[], T]) -> T:
+        """Run a write that brings files."""
+        return await asyncio.get_running_loop().run_in_executor(self._uploaders, call)
+
     async def hash(self, call: Callable[[], T]) -> T:
         """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._hashers, call)
@@ -79,6 +92,8 @@ class Work:
         self._shapers.shutdown(cancel_futures=True)
         self._writers.shutdown(cancel_futures=True)
         self._hashers.shutdown(cancel_futures=True)
+        self._transfers.shutdown(cancel_futures=True)
+        self._uploaders.shutdown(cancel_futures=True)
 
     def _is_slow(self, key: Hashable) -> bool:
         until = self._slow.get(key)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from rowcast.blobs import Blobs
+from rowcast.blobs.removals import Removals
 from rowcast.records import finding
+from rowcast.records.arrivals import Arrivals
 from rowcast.records.output import Output
 from rowcast.records.reads import Reads
 from rowcast.records.saving import Saving
@@ -44,9 +46,12 @@ class Records:
         wants_earlier: Callable[[Collection], bool] = _never,
     ) -> None:
         self.output = output
-        self._saving = Saving(catalog, blobs, wants_before=wants_before, wants_earlier=wants_earlier)
+        self.arrivals, self.removals = Arrivals(storage, blobs), Removals(blobs)
+        self._saving = Saving(
+            catalog, blobs, removals=self.removals, wants_before=wants_before, wants_earlier=wants_earlier
+        )
         self._reads = Reads(storage, catalog, output)
-        self._writes = Writes(storage, rules, output, self._saving)
+        self._writes = Writes(storage, rules, output, self._saving, self.arrivals)
 
     def list(self, request: RequestInfo, collection: Collection) -> bytes:
         """Return a page of records as JSON (see `Reads.list`)."""

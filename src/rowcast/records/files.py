@@ -1,14 +1,13 @@
 """Which stored file a request means, and whether it may have it.
 
-Gives the key of a file; how the file is sent is up to who asks. A thumb is given
-where it is stored already, else the original stands in for it.
+Gives the key of a file; how the file is sent is up to who asks, and whether there is
+such a file is not looked at.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rowcast.blobs import BlobNotFoundError, Blobs
 from rowcast.errors import FilterError, NotFoundError
 from rowcast.records.expand import json_each
 from rowcast.records.finding import find
@@ -25,25 +24,24 @@ from rowcast.sql import quote
 from rowcast.storage import Reader, Storage
 
 _ALWAYS = ("100x100",)
-_IMAGES = frozenset(("image/png", "image/jpg", "image/jpeg", "image/gif", "image/webp"))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """Where a file is, and the name under which it is sent."""
+    """Where a file is, the name under which it is sent, and the size of the thumb that is wanted of it, if any."""
 
     key: str
     name: str
+    thumb: str = ""
 
 
 class Files:
     """Finds the files of records. Synchronous; safe to use from several threads."""
 
-    def __init__(self, storage: Storage, catalog: CatalogRef, rules: Rules, blobs: Blobs) -> None:
+    def __init__(self, storage: Storage, catalog: CatalogRef, rules: Rules) -> None:
         self._storage = storage
         self._catalog = catalog
         self._rules = rules
-        self._blobs = blobs
 
     def find(
         self, request: RequestInfo, collection: Collection, record_id: str, name: str, *, thumb: str = ""
@@ -59,9 +57,8 @@ class Files:
             if record is None or field is None or (field.protected and not self._may_view(reader, record, request)):
                 raise NotFoundError
             folder = self._folder(reader, record, field, name)
-        if thumb and (thumb in _ALWAYS or thumb in (field.thumbs or ())):
-            return self._thumb(folder, name, thumb)
-        return StoredFile(f"{folder}/{name}", name)
+        is_offered = thumb in _ALWAYS or thumb in (field.thumbs or ())
+        return StoredFile(f"{folder}/{name}", name, thumb if is_offered else "")
 
     def _may_view(self, reader: Reader, record: Record, request: RequestInfo) -> bool:
         rule = record.collection.view_rule
@@ -81,15 +78,6 @@ class Files:
         if owner is None:
             raise NotFoundError
         return f"{owner.collection.id}/{owner.id}"
-
-    def _thumb(self, folder: str, name: str, size: str) -> StoredFile:
-        original = StoredFile(f"{folder}/{name}", name)
-        try:
-            is_image = self._blobs.info(original.key).content_type in _IMAGES
-        except BlobNotFoundError as error:
-            raise NotFoundError from error
-        thumb = StoredFile(f"{folder}/thumbs_{name}/{size}_{name}", f"{size}_{name}")
-        return thumb if is_image and self._blobs.exists(thumb.key) else original
 
 
 def _field_of(record: Record, name: str) -> FileField | None:

@@ -9,12 +9,12 @@ committed.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Generator, Sequence
 
-from rowcast.blobs import BlobError, BlobNotFoundError, Blobs
+from rowcast.blobs import Blobs
+from rowcast.blobs.removals import Removals
 from rowcast.errors import BadRequestError, ErrorData, InvalidFieldsError
-from rowcast.records import accounts
+from rowcast.records import accounts, arrivals
 from rowcast.records.finding import StoredRows, count
 from rowcast.records.references import ReferencedError, References, system_errors
 from rowcast.records.shapes import Shape, shape_of
@@ -23,7 +23,7 @@ from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
 from rowcast.schema.rows import changed_row, fill_generated, stamp_dates, to_row
-from rowcast.schema.uploads import Upload
+from rowcast.schema.uploads import Ahead, Upload
 from rowcast.schema.validation import DUPLICATE_ACCOUNT_ID, NOT_UNIQUE, record_errors, refresh_rights
 from rowcast.storage import StorageError, Transaction, UniqueError
 
@@ -51,11 +51,13 @@ class Saving:
         catalog: CatalogRef,
         blobs: Blobs,
         *,
+        removals: Removals | None = None,
         wants_before: Callable[[Collection], bool] = _never,
         wants_earlier: Callable[[Collection], bool] = _never,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._removals = removals or Removals(blobs)
         self._references = References(catalog)
         self._wants_before = wants_before
         self._wants_earlier = wants_earlier
@@ -75,6 +77,8 @@ class Saving:
         collection = record.collection
         if collection.is_view:
             raise BadRequestError("Unsupported collection type.")
+        if record.is_new and not record.id:
+            record.values["id"] = _rehearsed_id(record)
         fill_generated(record)
         if validate:
             errors = record_errors(record, StoredRows(tx, self._catalog.current)) or system_errors(
@@ -185,8 +189,9 @@ class Saving:
             else:
                 self.save(tx, dependent.record, validate=False)
         if shape.files:
-            prefix = f"{collection.id}/{record.id}/"
-            tx.on_commit(lambda: self._blobs.delete_prefix(prefix))
+            folder = f"{collection.id}/{record.id}/"
+            names = [name for field in shape.files for name in field.texts(record.original.get(field.name))]
+            tx.on_commit(lambda: self._removals.remove_folder(folder, names))
         last = Record(collection, dict(record.original), is_new=False)
         tx.changes.append(Change("delete", last, before=before))
 
@@ -198,40 +203,38 @@ class Saving:
         dropped: list[str] = []
         if record.is_new and record.uploads:
             # The row is in, so nobody else has a record of this id, nor files.
-            tx.on_rollback(lambda: self._drop_folder(folder))
+            tx.on_rollback(lambda: self._removals.remove_folder(folder))
         for field in shape.files:
             names = record.texts(field.name)
             for name in names:
                 upload = record.uploads.get(name)
                 if upload is not None:
-                    self._store(tx, folder + name, upload)
+                    self._store(tx, folder, name, upload)
             dropped += (name for name in field.texts(record.original.get(field.name)) if name not in names)
         if dropped:
-            tx.on_commit(lambda: self._drop(folder, dropped))
+            tx.on_commit(lambda: self._removals.remove(folder, dropped))
 
-    def _store(self, tx: Transaction, key: str, upload: Upload) -> None:
-        tx.on_rollback(lambda: self._forget(key))
-        kind, name = upload.content_type(), upload.original_name
-        if isinstance(upload.content, bytes):
-            self._blobs.save(key, upload.content, content_type=kind, original_name=name)
+    def _store(self, tx: Transaction, folder: str, name: str, upload: Upload) -> None:
+        key, ahead = folder + name, upload.ahead
+        if ahead is not None and not ahead.is_stored:
+            ahead.key = key
             return
-        with upload.content.open("rb") as file:
-            self._blobs.save(key, file, content_type=kind, original_name=name)
+        if ahead is not None and ahead.key == key:
+            # It is there already, and goes with whoever stored it unless this is committed.
+            tx.on_commit(lambda: _take(ahead))
+            return
+        tx.on_rollback(lambda: self._removals.remove(folder, [name]))
+        arrivals.store(self._blobs, key, upload)
 
-    def _forget(self, key: str) -> None:
-        with contextlib.suppress(BlobNotFoundError):
-            self._blobs.delete(key)
 
-    def _drop_folder(self, folder: str) -> None:
-        with contextlib.suppress(BlobError):
-            self._blobs.delete_prefix(folder)
+def _take(ahead: Ahead) -> None:
+    ahead.is_taken = True
 
-    def _drop(self, folder: str, names: Sequence[str]) -> None:
-        """Delete files with their thumbs (core/field_file.go, deleteFilesByNamesList)."""
-        for name in names:
-            if name and "/" not in name and "\\" not in name:
-                self._forget(folder + name)
-                self._blobs.delete_prefix(f"{folder}thumbs_{name}/")
+
+def _rehearsed_id(record: Record) -> str:
+    """Return the id under which the files of a new record are stored already, "" where there are none."""
+    keys = (upload.ahead.key for upload in record.uploads.values() if upload.ahead is not None)
+    return next((key.split("/")[1] for key in keys if key), "")
 
 
 def _not_unique(error: UniqueError, collection: Collection) -> ErrorData:

@@ -17,6 +17,7 @@ from rowcast import credentials
 from rowcast.blobs import BlobError
 from rowcast.errors import BadRequestError, FilterError, ForbiddenError, InvalidFieldsError, NotFoundError
 from rowcast.records import pick
+from rowcast.records.arrivals import Arrivals
 from rowcast.records.finding import find
 from rowcast.records.output import Output
 from rowcast.records.reads import ONLY_SUPERUSERS
@@ -48,11 +49,12 @@ _TEMPORARY_ID = "__temp_id__"
 class Writes:
     """Carries out the writes of requests."""
 
-    def __init__(self, storage: Storage, rules: Rules, output: Output, saving: Saving) -> None:
+    def __init__(self, storage: Storage, rules: Rules, output: Output, saving: Saving, arrivals: Arrivals) -> None:
         self._storage = storage
         self._rules = rules
         self._output = output
         self._saving = saving
+        self._arrivals = arrivals
 
     def hashes(self, collection: Collection, body: Mapping[str, object]) -> bool:
         """Whether a write with this body takes long, because a password must be hashed or compared."""
@@ -72,9 +74,13 @@ class Writes:
             raise ForbiddenError(ONLY_SUPERUSERS)
         pick.parse(request.query.get("fields", ""))
         hashed = self._hash(collection, request)
-        with self._storage.write() as tx:
-            record = self._create(tx, request, collection, uploads or {}, hashed)
-            return self._encode(tx, record, request)
+
+        def write() -> bytes:
+            with self._storage.write() as tx:
+                record = self._create(tx, request, collection, uploads or {}, hashed)
+                return self._encode(tx, record, request)
+
+        return self._arrive(uploads, write, collection, _CREATE_FAILED)
 
     def _create(
         self, tx: Transaction, request: RequestInfo, collection: Collection, uploads: Uploads, hashed: Mapping[str, str]
@@ -131,9 +137,13 @@ class Writes:
         pick.parse(request.query.get("fields", ""))
         is_password = self._compare(collection, request, record_id)
         hashed = self._hash(collection, request)
-        with self._storage.write() as tx:
-            record = self._update(tx, request, collection, record_id, uploads or {}, hashed, is_password)
-            return self._encode(tx, record, request)
+
+        def write() -> bytes:
+            with self._storage.write() as tx:
+                record = self._update(tx, request, collection, record_id, uploads or {}, hashed, is_password)
+                return self._encode(tx, record, request)
+
+        return self._arrive(uploads, write, collection, _UPDATE_FAILED)
 
     def _update(
         self,
@@ -187,6 +197,17 @@ class Writes:
                 raise ReferencedError from error
 
     # -- steps -----------------------------------------------------------------
+
+    def _arrive(
+        self, uploads: Uploads | None, write: Callable[[], bytes], collection: Collection, failed: str
+    ) -> bytes:
+        if not uploads:
+            return write()
+        try:
+            return self._arrivals.write((upload for files in uploads.values() for upload in files), write)
+        except BlobError as error:
+            logger.warning("a file could not be stored: %s", error, extra={"collection": collection.name})
+            raise BadRequestError(failed) from error
 
     def _find(self, tx: Transaction, collection: Collection, record_id: str) -> Record:
         row = tx.row(shape_of(collection).find, [record_id]) if record_id else None

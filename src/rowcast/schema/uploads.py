@@ -25,13 +25,28 @@ _LONGEST_EXTENSION = 20
 
 
 @dataclass(slots=True, eq=False)
+class Ahead:
+    """How far an upload is that is stored before its record: first its key gets known, then it is stored and taken."""
+
+    key: str = ""
+    is_stored: bool = False
+    is_taken: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Upload:
-    """One uploaded file. Its content is in memory, or in a temporary file if it is large."""
+    """One uploaded file. Its content is in memory, or in a temporary file if it is large.
+
+    `md5` is that of a temporary file. `ahead` is set where it is stored before the
+    transaction of its record.
+    """
 
     name: str
     original_name: str
     size: int
     content: bytes | Path
+    md5: bytes = b""
+    ahead: Ahead | None = None
 
     def head(self) -> bytes:
         """Return the first bytes, for `sniff.detect`."""
@@ -59,10 +74,10 @@ class Upload:
         return {"name": self.name, "originalName": self.original_name, "size": self.size}
 
 
-def upload(original_name: str, content: bytes | Path) -> Upload:
+def upload(original_name: str, content: bytes | Path, md5: bytes = b"") -> Upload:
     """Return an upload with a new final name."""
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    made = Upload("", original_name, size, content)
+    made = Upload("", original_name, size, content, md5)
     made.name = final_name(original_name, made)
     return made
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
+from PIL import Image
 
 from tests.unit.api.client import Client
 from tests.unit.api.conftest import PASSWORD, ROOT, Template
@@ -310,6 +314,71 @@ def test_files_are_sent(tell: Tell, template: Template) -> None:
             f"/api/files/posts/{made['id']}/..%2f",
         ):
             assert (await client("GET", missing)).status == 404
+
+    tell(story)
+
+
+def test_thumbs_are_sent(tell: Tell, template: Template, data_dir: Path) -> None:
+    async def story(client: Client) -> None:
+        content = io.BytesIO()
+        Image.new("RGB", (300, 100)).save(content, "PNG")
+        form = b'--XX\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n%b\r\n--XX--\r\n'
+        made = (await client("POST", POSTS, form % content.getvalue(), headers=MULTIPART)).json()
+        (name,) = made["files"]
+        target = f"/api/files/posts/{made['id']}/{name}"
+        replies = await asyncio.gather(*(client("GET", target + "?thumb=100x100") for _ in range(20)))
+        assert {reply.headers["content-disposition"] for reply in replies} == {f"inline; filename=100x100_{name}"}
+        (body,) = {reply.body for reply in replies}
+        with Image.open(io.BytesIO(body)) as image:
+            assert image.size == (100, 100)
+        other = await client("GET", target + "?thumb=50x50")  # not in the options of the field
+        assert other.body == content.getvalue()
+        folder = data_dir / "storage" / made["collectionId"] / made["id"]
+        stored = sorted(path.name for path in (folder / f"thumbs_{name}").iterdir())
+        assert stored == [f"100x100_{name}", f"100x100_{name}.attrs"]
+        await client("DELETE", f"{POSTS}/{made['id']}")
+        assert not folder.exists()
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("If-None-Match", "*", 304),
+        ("If-None-Match", '"x"', 200),
+        ("If-Match", "*", 200),
+        ("If-Match", '"x"', 412),
+        ("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT", 412),
+        ("If-Unmodified-Since", "Mon, 01 Jan 2999 00:00:00 GMT", 200),
+        ("If-Modified-Since", "Mon, 01 Jan 2999 00:00:00 GMT", 304),
+        ("If-Modified-Since", "Mon, 01 Jan 2001 00:00:00 GMT", 200),
+    ],
+)
+def test_conditions_are_those_of_the_reference(tell: Tell, header: str, value: str, status: int) -> None:
+    async def story(client: Client) -> None:
+        form = b'--XX\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\none\r\n--XX--\r\n'
+        made = (await client("POST", POSTS, form, headers=MULTIPART)).json()
+        target = f"/api/files/posts/{made['id']}/{made['files'][0]}"
+        reply = await client("GET", target, headers=[(header, value)])
+        assert (reply.status, reply.body) == (status, b"one" if status == 200 else b"")
+
+    tell(story)
+
+
+def test_ranges_that_mean_nothing_are_refused(tell: Tell) -> None:
+    async def story(client: Client) -> None:
+        form = b'--XX\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\none\r\n--XX--\r\n'
+        made = (await client("POST", POSTS, form, headers=MULTIPART)).json()
+        target = f"/api/files/posts/{made['id']}/{made['files'][0]}"
+        outside = await client("GET", target, headers=[("Range", "bytes=9-")])
+        assert (outside.status, outside.body) == (416, b"invalid range: failed to overlap\n")
+        assert outside.headers["content-range"] == "bytes */3"
+        assert "cache-control" not in outside.headers
+        other = await client("GET", target, headers=[("Range", "lines=1-")])
+        assert (other.status, other.body) == (416, b"invalid range\n")
+        several = await client("GET", target, headers=[("Range", "bytes=0-0,2-2")])
+        assert (several.status, several.body) == (200, b"one")
 
     tell(story)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rowcast.api.multipart import MultipartReader
+from rowcast.blobs.spool import Spool
 
+SPOOL = Spool(tempfile.gettempdir())
 HEAD = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="%b"\r\nContent-Type: text/plain\r\n\r\n'
 END = b"\r\n--XX--\r\n"
 
 
 def read(data: bytes, *, step: int = 1 << 20) -> MultipartReader:
-    reader = MultipartReader("multipart/form-data; boundary=XX")
+    reader = MultipartReader("multipart/form-data; boundary=XX", SPOOL)
     for start in range(0, len(data), step):
         reader.feed(data[start : start + step])
     reader.end()
@@ -63,24 +67,29 @@ def test_a_part_without_a_name_is_left_out(head: bytes) -> None:
 def test_a_large_file_lies_on_the_disk_until_the_reader_is_closed() -> None:
     content = b"0123456789abcdef" * 40_000
     reader = read(HEAD % b"big.bin" + content + END, step=65_536)
+    reader.flush()
     (upload,) = reader.uploads()["f"]
     assert isinstance(upload.content, Path)
     assert upload.read() == content
+    assert (upload.size, upload.md5) == (len(content), hashlib.md5(content).digest())  # noqa: S324
     reader.close()
     assert not upload.content.exists()
 
 
-def test_an_unfinished_file_is_removed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    reader = MultipartReader("multipart/form-data; boundary=XX")
+def test_an_unfinished_file_is_removed_as_well(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    reader = MultipartReader("multipart/form-data; boundary=XX", spool)
     reader.feed(HEAD % b"big.bin" + b"0" * 400_000)
-    assert list(tmp_path.iterdir())
+    assert reader.waiting_bytes > 300_000
+    reader.flush()
+    assert reader.waiting_bytes == 0
+    assert list(spool.folder.iterdir())
     reader.close()
-    assert not list(tmp_path.iterdir())
+    assert not list(spool.folder.iterdir())
 
 
 def test_fields_are_bounded() -> None:
-    reader = MultipartReader("multipart/form-data; boundary=XX")
+    reader = MultipartReader("multipart/form-data; boundary=XX", SPOOL)
     reader.feed(b'--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\n')
     with pytest.raises(ValueError, match="too large"):
         for _ in range(12):
@@ -94,7 +103,7 @@ def test_fields_are_bounded() -> None:
     )
 )
 def test_any_pieces_are_read_or_refused(pieces: list[bytes]) -> None:
-    reader = MultipartReader("multipart/form-data; boundary=XX")
+    reader = MultipartReader("multipart/form-data; boundary=XX", SPOOL)
     with contextlib.suppress(ValueError):
         for piece in pieces:
             reader.feed(piece)

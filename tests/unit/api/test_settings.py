@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rowcast.storage.directory import open_directory
 from rowcast.storage.settings_rows import load_settings
+from tests.s3 import BUCKET, running_s3
 from tests.unit.api.client import Client, serving
 from tests.unit.api.conftest import Template
 from tests.unit.mail.sink import running_sink
@@ -187,6 +189,25 @@ def test_buckets_are_refused(data_dir: Path, template: Template, body: object, m
         assert (refused.status, refused.message, list(refused.json()["data"])) == (400, message, fields)
 
     run(data_dir, call)
+
+
+def test_buckets_are_tried_with_a_file(data_dir: Path, template: Template, tmp_path: Path) -> None:
+    with running_s3(tmp_path / "log") as s3:
+
+        async def call(client: Client) -> None:
+            for place, name in (("storage", BUCKET), ("backups", "missing")):
+                values = msgspec.to_builtins(s3.settings(bucket=name))
+                change = {"s3": values} if place == "storage" else {"backups": {"s3": values}}
+                assert (await client("PATCH", URL, change, token=template.root_token)).status == 200
+            done = await client("POST", URL + "/test/s3", {"filesystem": "storage"}, token=template.root_token)
+            assert (done.status, s3.keys()) == (204, [])
+            failed = await client("POST", URL + "/test/s3", {"filesystem": "backups"}, token=template.root_token)
+            start = "Failed to test the S3 filesystem. Raw error: \nfailed to upload a test file: "
+            assert failed.status == 400
+            assert failed.message.startswith(start)
+            assert failed.message.endswith("404 NoSuchBucket: The specified bucket does not exist.")
+
+        run(data_dir, call)
 
 
 def test_mails_on_trial_leave_by_the_server_of_the_settings(data_dir: Path, template: Template) -> None:

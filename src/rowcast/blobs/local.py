@@ -1,9 +1,7 @@
-"""Files by key: `<collection id>/<record id>/<file name>`.
+"""Files below one directory, each with the `.attrs` file that the reference writes beside it.
 
-`Blobs` is what a driver offers; `LocalBlobs` keeps files below one directory, each
-with the `.attrs` file that the reference writes beside it (tools/filesystem,
-internal/fileblob). A file appears whole or not at all. A key never leaves the
-directory: it is a list of plain names. Calls block; run them in a thread.
+Copies tools/filesystem/internal/fileblob. A key never leaves the directory: it is a
+list of plain names.
 """
 
 from __future__ import annotations
@@ -17,70 +15,26 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 
 from rowcast import encoding
-from rowcast.errors import RowcastError
+from rowcast.blobs.driver import (
+    DEFAULT_TYPE,
+    ORIGINAL_NAME,
+    BlobError,
+    BlobInfo,
+    BlobNotFoundError,
+    check_prefix,
+    names_of,
+    shortened,
+)
 
 _ATTRS = ".attrs"
 _TEMPORARY = ".tmp"
 _CHUNK = 1 << 20
-_MAX_NAME_BYTES = 255
-_DEFAULT_TYPE = "application/octet-stream"
-
-
-class BlobError(RowcastError):
-    """A file can't be read or written (disk full, no permission, a key that is no path)."""
-
-
-class BlobNotFoundError(BlobError):
-    """There is no file with this key."""
-
-
-class BlobInfo(msgspec.Struct, frozen=True):
-    """What is known of a file. `modified` in seconds since 1970; `original_name` is "" where unknown."""
-
-    key: str
-    size: int
-    modified: float
-    content_type: str = _DEFAULT_TYPE
-    original_name: str = ""
-
-
-class Blobs(Protocol):
-    """A place for files. Every method raises BlobError where the place fails."""
-
-    def save(
-        self, key: str, source: bytes | BinaryIO, *, content_type: str = _DEFAULT_TYPE, original_name: str = ""
-    ) -> int:
-        """Store a file, replacing one of the same key, and return its size. A stream is read from where it stands."""
-        ...
-
-    def open(self, key: str) -> BinaryIO:
-        """Open a file for reading; it can seek. Raises BlobNotFoundError."""
-        ...
-
-    def info(self, key: str) -> BlobInfo:
-        """Return what is known of a file. Raises BlobNotFoundError."""
-        ...
-
-    def exists(self, key: str) -> bool:
-        """Whether there is a file with this key."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Delete a file. Raises BlobNotFoundError."""
-        ...
-
-    def delete_prefix(self, prefix: str) -> None:
-        """Delete all files whose keys begin with `prefix` ("a/b/" or "a/b/file_"); none is no error."""
-        ...
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """Give all files whose keys begin with `prefix`, ordered by key within each directory."""
-        ...
+_ROUNDS = 3
 
 
 class _Attributes(msgspec.Struct):
@@ -90,7 +44,7 @@ class _Attributes(msgspec.Struct):
     content_disposition: str = msgspec.field(default="", name="user.content_disposition")
     content_encoding: str = msgspec.field(default="", name="user.content_encoding")
     content_language: str = msgspec.field(default="", name="user.content_language")
-    content_type: str = msgspec.field(default=_DEFAULT_TYPE, name="user.content_type")
+    content_type: str = msgspec.field(default=DEFAULT_TYPE, name="user.content_type")
     metadata: dict[str, str] | None = msgspec.field(default=None, name="user.metadata")
     md5: str | None = None
 
@@ -98,19 +52,35 @@ class _Attributes(msgspec.Struct):
 class LocalBlobs:
     """Files below one directory, which is made with the first file."""
 
+    is_remote = False
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
+    @property
+    def current(self) -> LocalBlobs:
+        """The same."""
+        return self
+
     def save(
-        self, key: str, source: bytes | BinaryIO, *, content_type: str = _DEFAULT_TYPE, original_name: str = ""
+        self,
+        key: str,
+        source: bytes | BinaryIO | Path,
+        *,
+        content_type: str = DEFAULT_TYPE,
+        original_name: str = "",
+        md5: bytes = b"",
     ) -> int:
-        """Store a file, replacing one of the same key, and return its size."""
+        """Store a file, replacing one of the same key, and return its size.
+
+        A path on the same file system becomes the stored file without being copied.
+        """
         path = self._path(key)
         temporary = path.with_name(f".{secrets.token_hex(8)}{_TEMPORARY}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                size, md5 = _copy(source, temporary)
+                size, md5 = _link(source, temporary, md5) if isinstance(source, Path) else _copy(source, temporary)
                 # The reference reads a file without .attrs as binary data, so they come first.
                 _write_attributes(path, content_type, original_name, md5)
                 temporary.replace(path)
@@ -131,11 +101,20 @@ class LocalBlobs:
         except OSError as error:
             raise _read_error(key, error) from error
 
+    def open_with_info(self, key: str) -> tuple[BlobInfo, BinaryIO]:
+        """Open a file for reading, and return what is known of it."""
+        file = self.open(key)
+        try:
+            return self._described(key, self.root / key, os.fstat(file.fileno())), file
+        except BaseException:
+            file.close()
+            raise
+
     def info(self, key: str) -> BlobInfo:
         """Return what is known of a file."""
         path = self.path(key)
         try:
-            return self._info(key, path)
+            return self._described(key, path, path.stat())
         except OSError as error:
             raise _read_error(key, error) from error
 
@@ -167,13 +146,16 @@ class LocalBlobs:
 
     def delete_prefix(self, prefix: str) -> None:
         """Delete all files whose keys begin with `prefix`; with a trailing slash the directories too."""
-        if not prefix.strip("/"):
-            raise BlobError("a prefix must name something")
+        check_prefix(prefix)
         try:
             if prefix.endswith("/"):
                 path = self._path(prefix[:-1])
-                if path.is_dir():
-                    shutil.rmtree(path)
+                for _ in range(_ROUNDS):
+                    if not path.is_dir():
+                        return
+                    # A thumb may be stored meanwhile.
+                    shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path)
                 return
             for path in self._paths(prefix):
                 path.unlink(missing_ok=True)
@@ -185,20 +167,10 @@ class LocalBlobs:
         """Give all files whose keys begin with `prefix`."""
         for path in self._paths(prefix):
             with contextlib.suppress(FileNotFoundError):  # deleted since
-                yield self._info(path.relative_to(self.root).as_posix(), path)
+                yield self._described(path.relative_to(self.root).as_posix(), path, path.stat())
 
     def _path(self, key: str) -> Path:
-        names = key.split("/")
-        for name in names:
-            if (
-                name in {"", ".", ".."}
-                or not name.isprintable()
-                or "\\" in name
-                or name.endswith(_ATTRS)
-                or len(name.encode(errors="replace")) > _MAX_NAME_BYTES
-            ):
-                raise BlobError(f"{key!r} is not the key of a file")
-        return self.root.joinpath(*names)
+        return self.root.joinpath(*names_of(key))
 
     def _paths(self, prefix: str) -> Iterator[Path]:
         """Give the paths of the files whose keys begin with `prefix`."""
@@ -213,21 +185,38 @@ class LocalBlobs:
                 if not name.endswith((_ATTRS, _TEMPORARY)) and (here != start or name.startswith(beginning)):
                     yield here / name
 
-    def _info(self, key: str, path: Path) -> BlobInfo:
-        status = path.stat()
+    def _described(self, key: str, path: Path, status: os.stat_result) -> BlobInfo:
         attributes = _read_attributes(path)
         return BlobInfo(
             key=key,
             size=status.st_size,
             modified=status.st_mtime,
             content_type=attributes.content_type,
-            original_name=(attributes.metadata or {}).get("original-filename", ""),
+            original_name=(attributes.metadata or {}).get(ORIGINAL_NAME, ""),
         )
+
+
+def _link(source: Path, target: Path, md5: bytes) -> tuple[int, bytes]:
+    """Give a finished file a second name, or copy it where that can't be; return its size and MD5."""
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        with source.open("rb") as file:
+            return _copy(file, target)
+    if not md5:
+        with target.open("rb") as file:
+            md5 = hashlib.file_digest(file, _md5).digest()
+    return target.stat().st_size, md5
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 def _copy(source: bytes | BinaryIO, target: Path) -> tuple[int, bytes]:
     """Write `source` to a new file; return its size and MD5."""
-    md5, size = hashlib.md5(usedforsecurity=False), 0
+    md5, size = _md5(), 0
     with target.open("xb") as file:
         if isinstance(source, bytes):
             file.write(source)
@@ -248,7 +237,7 @@ def _attributes_path(path: Path) -> Path:
 def _write_attributes(path: Path, content_type: str, original_name: str, md5: bytes) -> None:
     attributes = _Attributes(
         content_type=content_type,
-        metadata={"original-filename": original_name[:255]} if original_name else None,
+        metadata={ORIGINAL_NAME: shortened(original_name).decode("utf-8", "replace")} if original_name else None,
         md5=base64.b64encode(md5).decode(),
     )
     _attributes_path(path).write_bytes(encoding.encode(attributes) + b"\n")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -196,3 +198,37 @@ def test_no_key_leaves_the_directory(tmp_path_factory: pytest.TempPathFactory, k
         assert [info.key for info in blobs.list()] == [key]
         assert blobs.path(key).resolve().is_relative_to(root / "storage")
     assert [path.name for path in root.iterdir()] in ([], ["storage"])
+
+
+def content(blobs: LocalBlobs) -> bytes:
+    with blobs.open(KEY) as file:
+        return file.read()
+
+
+def test_a_finished_file_becomes_the_stored_one(blobs: LocalBlobs, tmp_path: Path) -> None:
+    spooled = tmp_path / "spooled"
+    spooled.write_bytes(b"content")
+    assert blobs.save(KEY, spooled, original_name="ä" * 200) == 7
+    assert blobs.path(KEY).stat().st_ino == spooled.stat().st_ino
+    attributes = json.loads(blobs.path(KEY).with_name("file.txt.attrs").read_text())
+    assert attributes["md5"] == base64.b64encode(hashlib.md5(b"content").digest()).decode()  # noqa: S324
+    assert attributes["user.metadata"] == {"original-filename": "ä" * 127 + "\N{REPLACEMENT CHARACTER}"}
+    spooled.unlink()
+    assert content(blobs) == b"content"
+    with pytest.raises(BlobError):
+        blobs.save(KEY, spooled)
+    assert content(blobs) == b"content"
+
+
+def test_a_finished_file_of_another_file_system_is_copied(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    spooled = tmp_path / "spooled"
+    spooled.write_bytes(b"content")
+    assert blobs.save(KEY, spooled, md5=b"is not asked for") == 7
+    assert blobs.path(KEY).stat().st_ino != spooled.stat().st_ino
+    assert content(blobs) == b"content"

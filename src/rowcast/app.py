@@ -7,19 +7,21 @@ The only module that knows all parts; none of them knows it. What `App` opens in
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 import msgspec
 
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.admin.crons import CronRunner, Crons
 from rowcast.admin.logs import Logs
 from rowcast.admin.settings import SettingsDesk
+from rowcast.admin.system_jobs import add_system_jobs
 from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
+from rowcast.api.crons import CronsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
@@ -56,10 +58,6 @@ from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Change, Record
 from rowcast.storage.directory import DataDir, open_directory
 
-_log = logging.getLogger("rowcast.app")
-
-_EXPIRY_S = 3600
-
 
 class App:
     """An ASGI application that serves one data directory.
@@ -70,6 +68,7 @@ class App:
     it, and the host may call `start` and `stop` in a lifespan of its own.
 
     `config` holds the settings of the process; `data_dir` replaces the one in it.
+    `crons` takes jobs at any time; they run while the application is started.
     """
 
     def __init__(self, data_dir: str | Path | None = None, *, config: Config | None = None) -> None:
@@ -77,6 +76,7 @@ class App:
         if data_dir is not None:
             config = msgspec.structs.replace(config, data_dir=str(data_dir))
         self.config = config
+        self.crons = Crons()
         self._running: _Running | None = None
         self._is_stopped = False
 
@@ -142,7 +142,7 @@ class App:
             allow_unknown_migrations=config.allow_unknown_migrations,
         )
         try:
-            self._running = _Running(config, directory)
+            self._running = _Running(config, directory, self.crons)
         except BaseException:
             directory.close()
             raise
@@ -164,9 +164,9 @@ class App:
 class _Running:
     """Everything that lives between start and stop. Made on the event loop."""
 
-    def __init__(self, config: Config, directory: DataDir) -> None:
+    def __init__(self, config: Config, directory: DataDir, crons: Crons) -> None:
         storage = directory.data
-        self.directory = directory
+        self.directory, self.crons = directory, crons
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
         bus = MemoryBus()
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
@@ -220,8 +220,15 @@ class _Running:
         )
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
+        add_system_jobs(
+            crons,
+            optimize=directory.optimize,
+            activity=self.activity,
+            delete_expired_mfas=self.accounts.delete_expired_mfas,
+            delete_expired_otps=self.accounts.delete_expired_otps,
+        )
         self.pipeline = self._pipeline(config)
-        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
+        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), CronRunner(crons, storage).run())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -256,16 +263,8 @@ class _Running:
         return Operators(
             settings=SettingsApi(self.work, desk, mails),
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
+            crons=CronsApi(self.crons),
         )
-
-    async def _expire(self) -> None:
-        """Delete begun sign-ins that nobody came back to, every hour as the reference does."""
-        while True:
-            await asyncio.sleep(_EXPIRY_S)
-            try:
-                await self.work.slow(self.accounts.delete_expired)
-            except RowcastError as error:
-                _log.warning("expired sign-ins could not be deleted: %s", error)
 
     async def _authenticate(self, token: str) -> Record | None:
         return await self.work.quick(lambda: self._account(token, "auth"))
@@ -286,6 +285,7 @@ class _Running:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self.crons.wait()
         self.work.close()
         self.log_work.close()
         self.outbox.close()

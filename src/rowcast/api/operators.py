@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rowcast.api.crons import CronsApi
 from rowcast.api.logs import LogsApi
 from rowcast.api.settings import SettingsApi
 
@@ -14,3 +15,4 @@ class Operators:
 
     settings: SettingsApi
     logs: LogsApi
+    crons: CronsApi

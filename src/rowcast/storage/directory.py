@@ -36,6 +36,12 @@ class DataDir:
         """The directory of the records' files."""
         return self.path / "storage"
 
+    def optimize(self) -> None:
+        """Empty the logs of both databases into their files and refresh the planner's statistics; waits for readers."""
+        for storage in (self.data, self.auxiliary):
+            storage.checkpoint()
+        self.data.optimize()
+
     def close(self) -> None:
         """Close both databases. May be called again without effect."""
         self.data.close()

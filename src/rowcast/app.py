@@ -16,6 +16,7 @@ from rowcast.admin.collections import Collections
 from rowcast.admin.crons import CronRunner, Crons
 from rowcast.admin.logs import Logs
 from rowcast.admin.settings import SettingsDesk
+from rowcast.admin.sql_desk import SqlDesk
 from rowcast.admin.system_jobs import add_system_jobs
 from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
@@ -36,10 +37,12 @@ from rowcast.api.request import Receive, Scope, Send
 from rowcast.api.route import Route
 from rowcast.api.routes import table
 from rowcast.api.settings import SettingsApi
+from rowcast.api.sql import SqlApi
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
+from rowcast.bus import CollectionChange
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
@@ -168,7 +171,7 @@ class _Running:
         storage = directory.data
         self.directory, self.crons = directory, crons
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
-        bus = MemoryBus()
+        self.bus = bus = MemoryBus()
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record
 
@@ -206,7 +209,7 @@ class _Running:
             self.settings,
             blobs=blobs,
             delete_record=self.records.delete_record,
-            on_change=lambda change: bus.publish((change,)),
+            on_change=self._announce,
         )
         self.mailer = ConfiguredMailer(self.settings)
         self.outbox = Outbox(self.mailer)
@@ -245,7 +248,7 @@ class _Running:
             auth=AuthApi(self.work, self.accounts),
             files=FilesApi(self.work, files, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self._authenticate),
-            operators=self._operators(),
+            operators=self._operators(config),
         )
         return Pipeline(
             routes=Matcher(routes, Route("", "", public.serve, is_success_logged=False)),
@@ -257,13 +260,18 @@ class _Running:
             activity=self.activity,
         )
 
-    def _operators(self) -> Operators:
+    def _announce(self, change: CollectionChange) -> None:
+        self.bus.publish((change,))
+
+    def _operators(self, config: Config) -> Operators:
         desk = SettingsDesk(self.directory.data, self.settings, self.activity)
+        sql = SqlDesk(self.directory.data, self.catalog, self.settings, self._announce, config.query_timeout_s)
         mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
         return Operators(
             settings=SettingsApi(self.work, desk, mails),
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
             crons=CronsApi(self.crons),
+            sql=SqlApi(sql),
         )
 
     async def _authenticate(self, token: str) -> Record | None:

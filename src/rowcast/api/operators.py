@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rowcast.api.crons import CronsApi
 from rowcast.api.logs import LogsApi
 from rowcast.api.settings import SettingsApi
+from rowcast.api.sql import SqlApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,4 @@ class Operators:
     settings: SettingsApi
     logs: LogsApi
     crons: CronsApi
+    sql: SqlApi

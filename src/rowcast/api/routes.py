@@ -87,6 +87,7 @@ def table(  # noqa: PLR0913 -- one for each part of the API
         Route("GET", "/api/logs/{id}", operators.logs.view, superuser_only, is_success_logged=False),
         Route("GET", "/api/crons", operators.crons.list, superuser_only),
         Route("POST", "/api/crons/{id}", operators.crons.run, superuser_only),
+        Route("POST", "/api/sql", operators.sql.run, superuser_only),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
         Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
         Route("GET", inspector.PATH, inspector.page, is_success_logged=False),

@@ -221,7 +221,7 @@ class _Running:
             rules=rules,
             outbox=self.outbox,
         )
-        self.activity = ActivityLog(directory.auxiliary, self.settings)
+        self.activity = ActivityLog(directory.auxiliary, self.settings, max_rows=config.activity_max_rows)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
         add_system_jobs(
             crons,
@@ -297,4 +297,5 @@ class _Running:
         self.work.close()
         self.log_work.close()
         self.outbox.close()
+        self.activity.close()
         self.directory.close()

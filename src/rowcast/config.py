@@ -33,6 +33,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: how many of them from one address (a proxy counts as one unless it is trusted).
     log_max_changes: how many changes a stream with a cursor can resume over.
     log_max_age_s: for how long a position stays valid.
+    activity_max_rows: how many requests the log of requests holds; one takes some 500 bytes, 8,000 at the very most.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -53,6 +54,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: int = 20_000
     log_max_changes: int = 100_000
     log_max_age_s: float = 86_400
+    activity_max_rows: int = 500_000
     allow_unknown_migrations: bool = False
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import time
 
-from rowcast.admin.activity import ActivityLog, Entry
+from rowcast.admin.activity import ActivityLog
+from rowcast.admin.activity_rows import Entry
 from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits

@@ -143,6 +143,7 @@ class App:
             budget_s=config.loop_budget_s,
             query_timeout_s=config.query_timeout_s,
             allow_unknown_migrations=config.allow_unknown_migrations,
+            encryption_env=config.encryption_env,
         )
         try:
             self._running = _Running(config, directory, self.crons)
@@ -170,7 +171,7 @@ class _Running:
     def __init__(self, config: Config, directory: DataDir, crons: Crons) -> None:
         storage = directory.data
         self.directory, self.crons = directory, crons
-        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
+        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record

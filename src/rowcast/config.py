@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from rowcast.ciphers import NO_KEY, SettingsKey
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How one process runs. Times are in seconds, sizes in bytes.
@@ -183,12 +185,16 @@ class Settings(Group, frozen=True, kw_only=True):
 
 
 class SettingsRef:
-    """The settings in force. Swapped whole, by the writer, after the commit that changed them."""
+    """The settings in force, and the key under which they are stored.
 
-    __slots__ = ("current",)
+    Swapped whole, by the writer, after the commit that changed them.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    __slots__ = ("current", "key")
+
+    def __init__(self, settings: Settings, key: SettingsKey = NO_KEY) -> None:
         self.current = settings
+        self.key = key
 
 
 def without_nulls(value: object) -> object:

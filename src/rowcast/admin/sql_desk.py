@@ -79,10 +79,11 @@ class SqlDesk:
 
     def _write(self, query: str) -> Outcome:
         with self._storage.write() as transaction:
-            collections, settings = collection_rows(transaction), load_settings(transaction)
+            key = self._settings.key
+            collections, settings = collection_rows(transaction), load_settings(transaction, key)
             outcome = transaction.script(query, self._bounds)
             self._notice_collections(transaction, collections)
-            if (changed := load_settings(transaction)) is None:
+            if (changed := load_settings(transaction, key)) is None:
                 raise DataDirError("the settings can't be deleted")
             if changed != settings:
                 transaction.on_commit(lambda: setattr(self._settings, "current", changed))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from rowcast.ciphers import NO_KEY, SettingsKey
+from rowcast.diagnostics import LogFormat, LogLevel
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_dir: the directory of static files that `/` serves, where it exists.
     index_fallback: whether a missing static file is answered with the root index.html.
     dev: whether errors and requests are printed.
+    log_format: how the server's own logs look, on standard error.
+    log_level: the least level that is written there.
     encryption_env: the environment variable with the key of the stored settings.
     query_timeout_s: how long the reads of one request may take.
     loop_budget_s: the CPU time that one request may take on the event loop, before it is run again in a thread.
@@ -45,6 +48,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_dir: str = "pb_public"
     index_fallback: bool = True
     dev: bool = False
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
     encryption_env: str = ""
     query_timeout_s: float = 30
     loop_budget_s: float = 0.002

@@ -204,7 +204,17 @@ class TestServe:
         options = (
             "--http 127.0.0.1:0 --origins=https://a.example,https://b.example --publicDir www --indexFallback=false"
         )
-        result = run("serve", *options.split(), "--dev", "--queryTimeout", "5", "--allowUnknownMigrations")
+        result = run(
+            "serve",
+            *options.split(),
+            "--dev",
+            "--log-format=json",
+            "--log-level",
+            "error",
+            "--queryTimeout",
+            "5",
+            "--allowUnknownMigrations",
+        )
         assert result.exit_code == 0, result.output
         assert served == [
             Config(
@@ -214,6 +224,8 @@ class TestServe:
                 public_dir="www",
                 index_fallback=False,
                 dev=True,
+                log_format="json",
+                log_level="error",
                 query_timeout_s=5,
                 allow_unknown_migrations=True,
             )

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 @click.option("--http", default="127.0.0.1:8090", show_default=True, help="The address to listen at.")
 @click.option("--https", default="", hidden=True)
 @click.option("--origins", default="*", show_default=True, help="The origins that CORS allows, with commas between.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the server's own logs look, on standard error.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least level that is written there; --dev is debug.",
+)
 @shared
 def serve(domains: tuple[str, ...], http: str, https: str, origins: str, **options: object) -> None:
     """Start the web server."""
@@ -58,13 +72,12 @@ def _listen(address: str) -> socket.socket:
 def _run_server(config: Config, listening: socket.socket) -> None:
     """Serve until a signal asks to stop."""
     import gc
-    import logging
 
     from rowcast.api import server
     from rowcast.app import App
+    from rowcast.diagnostics import configure
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rowcast").setLevel(logging.DEBUG if config.dev else logging.INFO)
+    configure(config.log_format, "debug" if config.dev else config.log_level)
     app = App(config=config)
 
     def started() -> None:

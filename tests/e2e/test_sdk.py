@@ -51,6 +51,7 @@ def test_all_suites_are_found() -> None:
         "auth",
         "collections",
         "fields",
+        "operators",
         "records",
         "realtime",
         "realtime_rules",

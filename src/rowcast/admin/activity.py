@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from rowcast.admin.activity_rows import LEVEL_INFO, MOST_ROWS, Entry, rows_of
+from rowcast.admin.activity_rows import MOST_ROWS, Entry, Noted, rows_of
 from rowcast.config import SettingsRef
 from rowcast.schema import dates
 from rowcast.storage import Storage, StorageError, Transaction
@@ -45,7 +45,7 @@ class ActivityLog:
         self._auxiliary = auxiliary
         self._settings = settings
         self._max_rows = max_rows
-        self._queue: deque[Entry] = deque(maxlen=_MAX_QUEUE)
+        self._queue: deque[Noted] = deque(maxlen=_MAX_QUEUE)
         self._wake = asyncio.Event()
         self._turn = threading.Lock()
         self._trimmed_at = float("-inf")
@@ -60,9 +60,12 @@ class ActivityLog:
 
     def add(self, entry: Entry) -> None:
         """Queue an entry. Called on the event loop, for requests that `is_on` asks for."""
+        logs = self._settings.current.logs
+        if entry.level < logs.min_level:
+            return
         if len(self._queue) == _MAX_QUEUE:
             self.dropped += 1
-        self._queue.append(entry)
+        self._queue.append((entry, logs))
         if len(self._queue) >= _BATCH and not self._is_failing:
             self._wake.set()
 
@@ -96,29 +99,26 @@ class ActivityLog:
             if self._is_trim_due():
                 self.trim()
 
-    def _write(self, entries: Sequence[Entry]) -> bool:
+    def _write(self, entries: Sequence[Noted]) -> bool:
         """Write some entries in one transaction; put them back and return False where that fails."""
-        logs = self._settings.current.logs
-        if not logs.max_days:
+        if not self.is_on:
             return True
-        wanted = entries if logs.min_level <= LEVEL_INFO else [e for e in entries if e.level >= logs.min_level]
         try:
-            if wanted:
-                with self._auxiliary.write() as transaction:
-                    transaction.run_many(_INSERT, rows_of(wanted, logs))
+            with self._auxiliary.write() as transaction:
+                transaction.run_many(_INSERT, rows_of(entries))
         except StorageError as error:
             self._put_back(entries)
             if not self._is_failing:
                 logger.warning("the request log can't be written, so it waits in memory: %s", error)
             self._is_failing = True
             return False
-        self._since_trim += len(wanted)
+        self._since_trim += len(entries)
         if self._is_failing:
             logger.warning("the request log is written again; %d entries are lost", self.dropped)
         self._is_failing = False
         return True
 
-    def _put_back(self, entries: Sequence[Entry]) -> None:
+    def _put_back(self, entries: Sequence[Noted]) -> None:
         """Queue entries anew before those that have come meanwhile, as far as there is room for them."""
         room = max(0, _MAX_QUEUE - len(self._queue))
         self.dropped += max(0, len(entries) - room)

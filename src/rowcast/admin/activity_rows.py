@@ -69,14 +69,18 @@ class _Data(msgspec.Struct, gc=False):
     user_ip: str | msgspec.UnsetType = msgspec.field(name="userIP")
 
 
-def rows_of(entries: Sequence[Entry], logs: LogsSettings) -> Iterator[LogRow]:
+Noted = tuple[Entry, LogsSettings]
+"""An entry and the settings under which it was made."""
+
+
+def rows_of(entries: Sequence[Noted]) -> Iterator[LogRow]:
     """Yield the rows (id, level, message, data, created) of up to `MOST_ROWS` entries.
 
     The ids begin with the time, so that the index over them grows at its end.
     """
     prefix = _base36(int(time.time() * 1000)).rjust(8, "0")[-8:] + random_text(5, ID_ALPHABET)
     second, stamp = -1, ""
-    for entry, ending in zip(entries, _ENDINGS, strict=False):
+    for (entry, logs), ending in zip(entries, _ENDINGS, strict=False):
         if (now := int(entry.at)) != second:
             second, stamp = now, time.strftime("%Y-%m-%d %H:%M:%S.", time.gmtime(now))
         millis = min(999, round((entry.at - second) * 1e6) // 1000)

@@ -96,6 +96,17 @@ def test_failures_are_errors_and_the_least_level_holds_back_the_rest(directory: 
     assert [row[0] for row in written(directory)] == [8]
 
 
+def test_the_settings_at_the_time_of_the_request_count(directory: DataDir) -> None:
+    settings = SettingsRef(Settings(logs=LogsSettings(log_ip=False, min_level=8)))
+    activity = ActivityLog(directory.auxiliary, settings)
+    activity.add(entry())
+    activity.add(entry(error="no"))
+    settings.current = Settings(logs=LogsSettings(log_ip=True))
+    activity.add(entry())
+    activity.flush()
+    assert [(row[0], "userIP" in json.loads(str(row[2]))) for row in written(directory)] == [(8, False), (0, True)]
+
+
 def test_nothing_is_logged_without_retention(directory: DataDir) -> None:
     assert not log(directory, maxDays=0).is_on
     assert log(directory).is_on
@@ -130,18 +141,18 @@ def test_a_full_batch_is_written_at_once_and_the_rest_at_the_end(directory: Data
 
 def test_rows_have_the_time_of_the_request_and_ids_of_their_own() -> None:
     times = [1_700_000_000.0, 1_700_000_000.999_999, 1_700_000_000.123, 1_699_999_999.5, 0.0015]
-    rows = list(rows_of([entry(at=at) for at in times], LogsSettings()))
+    rows = list(rows_of([(entry(at=at), LogsSettings()) for at in times]))
     assert [row[4] for row in rows] == [
         "2023-11-14 22:13:20.000Z", "2023-11-14 22:13:20.999Z", "2023-11-14 22:13:20.123Z",
         "2023-11-14 22:13:19.500Z", "1970-01-01 00:00:00.001Z",
     ]  # fmt: skip
-    many = [row[0] for _ in range(3) for row in rows_of([entry()] * 1296, LogsSettings())]
+    many = [row[0] for _ in range(3) for row in rows_of([(entry(), LogsSettings())] * 1296)]
     assert len(set(many)) == 3 * 1296
     assert all(re.fullmatch("[a-z0-9]{15}", id) for id in many)
 
 
 def test_addresses_are_shown_as_people_read_them() -> None:
-    (row,) = rows_of([entry(url="/a%20b?x=%ff%C3%A9")], LogsSettings())
+    (row,) = rows_of([(entry(url="/a%20b?x=%ff%C3%A9"), LogsSettings())])
     assert row[2] == "GET /a b?x=\ufffdé"
 
 

@@ -135,7 +135,8 @@ class ActivityLog:
     def _trim(self, transaction: Transaction) -> None:
         self._trimmed_at, self._since_trim = time.monotonic(), 0
         logs = self._settings.current.logs
-        oldest = dates.from_unix(time.time() - logs.max_days * _DAY_S)
+        # A number of days may be any; before 1970 there were no logs.
+        oldest = dates.from_unix(max(0.0, time.time() - logs.max_days * _DAY_S))
         transaction.run("DELETE FROM _logs WHERE created <= ? OR level < ?", (oldest, logs.min_level))
         # Rows get ascending numbers, so this reads what it deletes and no more.
         transaction.run("DELETE FROM _logs WHERE rowid <= (SELECT max(rowid) FROM _logs) - ?", (self._max_rows,))

@@ -7,19 +7,22 @@ The only module that knows all parts; none of them knows it. What `App` opens in
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 import msgspec
 
 from rowcast.admin.activity import ActivityLog
 from rowcast.admin.collections import Collections
+from rowcast.admin.crons import CronRunner, Crons
 from rowcast.admin.logs import Logs
 from rowcast.admin.settings import SettingsDesk
+from rowcast.admin.sql_desk import SqlDesk
+from rowcast.admin.system_jobs import add_system_jobs
 from rowcast.api.auth import AuthApi
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
+from rowcast.api.crons import CronsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
@@ -34,16 +37,16 @@ from rowcast.api.request import Receive, Scope, Send
 from rowcast.api.route import Route
 from rowcast.api.routes import table
 from rowcast.api.settings import SettingsApi
+from rowcast.api.sql import SqlApi
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
 from rowcast.blobs import LocalBlobs
 from rowcast.blobs.configured import ConfiguredBlobs
 from rowcast.blobs.spool import Spool
-from rowcast.bus import CollectionChange, Link
-from rowcast.bus.alone import Alone
+from rowcast.bus import CollectionChange
 from rowcast.bus.memory import MemoryBus
-from rowcast.bus.sockets import LinkError, SocketLink, folder_of
+from rowcast.bus.sockets import link_of
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
@@ -53,6 +56,7 @@ from rowcast.pictures.workshop import Workshop
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.realtime.hub import Hub
+from rowcast.realtime.membership import Membership
 from rowcast.realtime.nodes import Nodes
 from rowcast.realtime.stream import Budget, Limits, new_node
 from rowcast.records import Records
@@ -67,10 +71,6 @@ from rowcast.storage.directory import DataDir, open_directory
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings
 
-_log = logging.getLogger("rowcast.app")
-
-_EXPIRY_S = 3600
-
 
 class App:
     """An ASGI application that serves one data directory.
@@ -81,6 +81,7 @@ class App:
     it, and the host may call `start` and `stop` in a lifespan of its own.
 
     `config` holds the settings of the process; `data_dir` replaces the one in it.
+    `crons` takes jobs at any time; they run while the application is started.
     """
 
     def __init__(self, data_dir: str | Path | None = None, *, config: Config | None = None) -> None:
@@ -88,6 +89,7 @@ class App:
         if data_dir is not None:
             config = msgspec.structs.replace(config, data_dir=str(data_dir))
         self.config = config
+        self.crons = Crons()
         self._running: _Running | None = None
         self._is_stopped = False
 
@@ -152,9 +154,10 @@ class App:
             budget_s=config.loop_budget_s,
             query_timeout_s=config.query_timeout_s,
             allow_unknown_migrations=config.allow_unknown_migrations,
+            encryption_env=config.encryption_env,
         )
         try:
-            self._running = _Running(config, directory)
+            self._running = _Running(config, directory, self.crons)
         except BaseException:
             directory.close()
             raise
@@ -176,12 +179,12 @@ class App:
 class _Running:
     """Everything that lives between start and stop. Made on the event loop."""
 
-    def __init__(self, config: Config, directory: DataDir) -> None:
+    def __init__(self, config: Config, directory: DataDir, crons: Crons) -> None:
         storage = directory.data
-        self.directory = directory
-        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
+        self.directory, self.crons = directory, crons
+        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
-        self.link = link = _link(config)
+        link = link_of(directory.path, new_node())
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record
         self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files))
@@ -203,23 +206,24 @@ class _Running:
             is_shared=lambda: link.has_others,
             heartbeat_s=config.heartbeat_s,
         )
-        self.fresh = Freshness(
+        fresh = Freshness(
             storage,
             self.catalog,
             self.settings,
-            load_settings=load_settings,
+            load_settings=lambda reader: load_settings(reader, directory.key),
             on_change=lambda before, after: bus.publish((CollectionChange(before, after),)),
         )
-        self.follower = Follower(
+        follower = Follower(
             storage=storage,
             log=log,
             bus=bus,
             link=link,
-            refresh=self.fresh.refresh,
+            refresh=fresh.refresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
-        storage.publish = self.follower.publish
+        storage.publish = follower.publish
         self.nodes = Nodes(self.hub, link, self._authenticate)
+        self.membership = Membership(link, follower, self.nodes, fresh)
         self.records = Records(
             storage=storage,
             catalog=self.catalog,
@@ -235,7 +239,7 @@ class _Running:
             self.settings,
             blobs=blobs,
             delete_record=self.records.delete_record,
-            on_change=lambda change: bus.publish((change,)),
+            on_change=self._announce,
         )
         self.mailer = ConfiguredMailer(self.settings)
         self.outbox = Outbox(self.mailer)
@@ -247,11 +251,19 @@ class _Running:
             rules=rules,
             outbox=self.outbox,
         )
-        self.activity = ActivityLog(directory.auxiliary, self.settings)
+        self.activity = ActivityLog(directory.auxiliary, self.settings, max_rows=config.activity_max_rows)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
+        add_system_jobs(
+            crons,
+            optimize=directory.optimize,
+            activity=self.activity,
+            delete_expired_mfas=self.accounts.delete_expired_mfas,
+            delete_expired_otps=self.accounts.delete_expired_otps,
+        )
         self.pipeline = self._pipeline(config)
-        self.joining = asyncio.ensure_future(self._join())
-        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire(), self._follow())
+        self.joining = asyncio.ensure_future(self.membership.join())
+        followed = self.membership.run(self.joining)
+        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), CronRunner(crons, storage).run(), followed)
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -268,12 +280,12 @@ class _Running:
             auth=AuthApi(self.work, self.accounts),
             files=FilesApi(self.work, files, self.thumbs, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self.nodes, self.work),
-            operators=self._operators(),
+            operators=self._operators(config),
         )
         return Pipeline(
             routes=Matcher(routes, Route("", "", public.serve, is_success_logged=False)),
             authenticate=self._authenticate,
-            freshen=self._freshen,
+            freshen=lambda: self.membership.freshen(self.work.quick),
             catalog=self.catalog,
             settings=self.settings,
             limits=limits,
@@ -281,40 +293,19 @@ class _Running:
             activity=self.activity,
         )
 
-    def _operators(self) -> Operators:
+    def _announce(self, change: CollectionChange) -> None:
+        self.bus.publish((change,))
+
+    def _operators(self, config: Config) -> Operators:
         desk = SettingsDesk(self.directory.data, self.settings, self.activity)
+        sql = SqlDesk(self.directory.data, self.catalog, self.settings, self._announce, config.query_timeout_s)
         mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
         return Operators(
             settings=SettingsApi(self.work, desk, mails),
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
+            crons=CronsApi(self.crons),
+            sql=SqlApi(sql),
         )
-
-    async def _join(self) -> None:
-        """Join the other processes, if there are any: from here on nothing that either commits is missed."""
-        await self.link.open(self.follower.hint, self.nodes.answer)
-        await asyncio.to_thread(self.follower.catch_up)
-
-    async def _follow(self) -> None:
-        """Follow what other processes do with the database."""
-        try:
-            await self.joining
-            await self.follower.run()
-        finally:
-            await self.link.close()
-
-    async def _freshen(self) -> None:
-        """See what other processes have changed, before a request is answered by it."""
-        if self.link.has_others:
-            await self.work.quick(self.fresh.refresh)
-
-    async def _expire(self) -> None:
-        """Delete begun sign-ins that nobody came back to, every hour as the reference does."""
-        while True:
-            await asyncio.sleep(_EXPIRY_S)
-            try:
-                await self.work.slow(self.accounts.delete_expired)
-            except RowcastError as error:
-                _log.warning("expired sign-ins could not be deleted: %s", error)
 
     async def _authenticate(self, token: str) -> Record | None:
         return await self.work.quick(lambda: self._account(token, "auth"))
@@ -335,18 +326,11 @@ class _Running:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self.crons.wait()
         self.work.close()
         self.thumbs.close()
         self.records.removals.close()
         self.log_work.close()
         self.outbox.close()
+        self.activity.close()
         self.directory.close()
-
-
-def _link(config: Config) -> Link:
-    """Return the link to other processes that serve the data directory."""
-    try:
-        return SocketLink(new_node(), folder_of(config.data_dir))
-    except LinkError as error:
-        _log.warning("other processes on this data directory are followed without hints: %s", error)
-        return Alone(new_node())

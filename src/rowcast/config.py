@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+from rowcast.ciphers import NO_KEY, SettingsKey
+from rowcast.diagnostics import LogFormat, LogLevel
+
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How one process runs. Times are in seconds, sizes in bytes.
@@ -22,6 +25,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_dir: the directory of static files that `/` serves, where it exists.
     index_fallback: whether a missing static file is answered with the root index.html.
     dev: whether errors and requests are printed.
+    log_format: how the server's own logs look, on standard error.
+    log_level: the least level that is written there.
     encryption_env: the environment variable with the key of the stored settings.
     query_timeout_s: how long the reads of one request may take.
     loop_budget_s: the CPU time that one request may take on the event loop, before it is run again in a thread.
@@ -33,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: how many of them from one address (a proxy counts as one unless it is trusted).
     log_max_changes: how many changes a stream with a cursor can resume over.
     log_max_age_s: for how long a position stays valid.
+    activity_max_rows: how many requests the log of requests holds; one takes some 500 bytes, 8,000 at the very most.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -42,6 +48,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_dir: str = "pb_public"
     index_fallback: bool = True
     dev: bool = False
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
     encryption_env: str = ""
     query_timeout_s: float = 30
     loop_budget_s: float = 0.002
@@ -53,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: int = 20_000
     log_max_changes: int = 100_000
     log_max_age_s: float = 86_400
+    activity_max_rows: int = 500_000
     allow_unknown_migrations: bool = False
 
 
@@ -181,12 +190,16 @@ class Settings(Group, frozen=True, kw_only=True):
 
 
 class SettingsRef:
-    """The settings in force. Swapped whole, by the writer, after the commit that changed them."""
+    """The settings in force, and the key under which they are stored.
 
-    __slots__ = ("current",)
+    Swapped whole, by the writer, after the commit that changed them.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    __slots__ = ("current", "key")
+
+    def __init__(self, settings: Settings, key: SettingsKey = NO_KEY) -> None:
         self.current = settings
+        self.key = key
 
 
 def without_nulls(value: object) -> object:

@@ -52,6 +52,7 @@ def test_all_suites_are_found() -> None:
         "collections",
         "fields",
         "files",
+        "operators",
         "records",
         "realtime",
         "realtime_rules",

@@ -1,33 +1,33 @@
 """The log of requests: one row of `_logs` in auxiliary.db for each answered request.
 
-`add` only queues, so a request pays for an append; a task writes what piled up, in
-one transaction in a thread, every few seconds or as soon as there are many.
-The queue is bounded: when the disk can't follow, the oldest entries are dropped and counted.
-Copies apis/middlewares.go, logRequest, and core/base.go, initLogger.
+`add` only queues, so a request pays for an append and never for the state of the
+disk; a task writes what piled up, in one transaction in a thread, every few seconds
+or as soon as there are many. What can't be written (another process holds the
+database, the disk is full) stays queued and is tried again. Queue and table are
+bounded: the oldest entries go first, those that were never written are counted.
+Copies core/base.go, initLogger.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from urllib.parse import unquote
+from collections.abc import Sequence
 
-from rowcast import encoding
+from rowcast.admin.activity_rows import MOST_ROWS, Entry, Noted, rows_of
 from rowcast.config import SettingsRef
-from rowcast.errors import ErrorData
 from rowcast.schema import dates
-from rowcast.schema.generate import random_id
 from rowcast.storage import Storage, StorageError, Transaction
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger("rowcast.activity")
 
-LEVEL_INFO = 0
-LEVEL_ERROR = 8
+MAX_ROWS = 500_000
+"""How many rows are kept unless the process is told otherwise."""
 
-_BATCH = 200
+_BATCH = 512
 _MAX_QUEUE = 20_000
 _PERIOD_S = 3.0
 _TRIM_PERIOD_S = 3600.0
@@ -35,34 +35,22 @@ _DAY_S = 86_400
 _INSERT = "INSERT INTO _logs (id, level, message, data, created) VALUES (?, ?, ?, ?, ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One answered request. `at` is a Unix time in seconds, `took_s` in seconds; `error` is "" for success."""
-
-    at: float
-    took_s: float
-    method: str
-    url: str
-    status: int
-    auth_collection: str
-    auth_id: str
-    user_ip: str
-    remote_ip: str
-    referer: str
-    user_agent: str
-    error: str = ""
-    details: ErrorData | None = None
-
-
 class ActivityLog:
-    """Queues entries on the event loop and writes them in a thread."""
+    """Queues entries on the event loop and writes them in a thread.
 
-    def __init__(self, auxiliary: Storage, settings: SettingsRef) -> None:
+    `max_rows` bounds the table, give or take a tenth; `dropped` counts what was never written.
+    """
+
+    def __init__(self, auxiliary: Storage, settings: SettingsRef, *, max_rows: int = MAX_ROWS) -> None:
         self._auxiliary = auxiliary
         self._settings = settings
-        self._queue: deque[Entry] = deque(maxlen=_MAX_QUEUE)
+        self._max_rows = max_rows
+        self._queue: deque[Noted] = deque(maxlen=_MAX_QUEUE)
         self._wake = asyncio.Event()
+        self._turn = threading.Lock()
         self._trimmed_at = float("-inf")
+        self._since_trim = 0
+        self._is_failing = False
         self.dropped = 0
 
     @property
@@ -72,82 +60,86 @@ class ActivityLog:
 
     def add(self, entry: Entry) -> None:
         """Queue an entry. Called on the event loop, for requests that `is_on` asks for."""
+        logs = self._settings.current.logs
+        if entry.level < logs.min_level:
+            return
         if len(self._queue) == _MAX_QUEUE:
             self.dropped += 1
-        self._queue.append(entry)
-        if len(self._queue) >= _BATCH:
+        self._queue.append((entry, logs))
+        if len(self._queue) >= _BATCH and not self._is_failing:
             self._wake.set()
 
     async def run(self) -> None:
-        """Write what piles up until cancelled, then the rest."""
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(_PERIOD_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
-                self._wake.clear()
-                if self._queue or time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S:
-                    await asyncio.to_thread(self.flush)
-        finally:
-            self.flush()
+        """Write what piles up until cancelled; `close` writes the rest."""
+        while True:
+            try:
+                async with asyncio.timeout(_PERIOD_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if self._queue or self._is_trim_due():
+                await asyncio.to_thread(self.flush)
+
+    def close(self) -> None:
+        """Write what is left, when no more requests come; what can't be written is lost and told."""
+        self.flush()
+        if left := len(self._queue):
+            self.dropped += left
+            self._queue.clear()
+            logger.error("%d entries of the request log could not be written before the end", left)
 
     def flush(self) -> None:
-        """Write the queue in one transaction, and once an hour drop what is too old."""
-        entries = [self._queue.popleft() for _ in range(len(self._queue))]
-        logs = self._settings.current.logs
-        rows = [self._row(entry) for entry in entries if _level(entry) >= logs.min_level and logs.max_days]
+        """Write the queue, and from time to time drop what is too old or too much. Raises nothing."""
+        with self._turn:
+            # Those that come meanwhile are for the next one.
+            for _ in range(-(-len(self._queue) // MOST_ROWS)):
+                if not self._write([self._queue.popleft() for _ in range(min(MOST_ROWS, len(self._queue)))]):
+                    return
+            if self._is_trim_due():
+                self.trim()
+
+    def _write(self, entries: Sequence[Noted]) -> bool:
+        """Write some entries in one transaction; put them back and return False where that fails."""
+        if not self.is_on:
+            return True
         try:
             with self._auxiliary.write() as transaction:
-                if rows:
-                    transaction.run_many(_INSERT, rows)
-                if time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S:
-                    self._trim(transaction)
-        except StorageError:
-            self.dropped += len(rows)
-            _log.exception("the request log can't be written")
+                transaction.run_many(_INSERT, rows_of(entries))
+        except StorageError as error:
+            self._put_back(entries)
+            if not self._is_failing:
+                logger.warning("the request log can't be written, so it waits in memory: %s", error)
+            self._is_failing = True
+            return False
+        self._since_trim += len(entries)
+        if self._is_failing:
+            logger.warning("the request log is written again; %d entries are lost", self.dropped)
+        self._is_failing = False
+        return True
+
+    def _put_back(self, entries: Sequence[Noted]) -> None:
+        """Queue entries anew before those that have come meanwhile, as far as there is room for them."""
+        room = max(0, _MAX_QUEUE - len(self._queue))
+        self.dropped += max(0, len(entries) - room)
+        self._queue.extendleft(reversed(entries[len(entries) - min(room, len(entries)) :]))
 
     def trim(self) -> None:
-        """Drop what the settings in force would not keep, as when they change (core/base.go, initLogger)."""
+        """Drop what the settings in force and the bound would not keep. Raises nothing."""
         try:
             with self._auxiliary.write() as transaction:
                 self._trim(transaction)
-        except StorageError:
-            _log.exception("the request log can't be trimmed")
+        except StorageError as error:
+            logger.warning("the request log can't be trimmed: %s", error)
 
     def _trim(self, transaction: Transaction) -> None:
+        self._trimmed_at, self._since_trim = time.monotonic(), 0
         logs = self._settings.current.logs
-        oldest = dates.from_unix(time.time() - logs.max_days * _DAY_S)
+        # A number of days may be any; before 1970 there were no logs.
+        oldest = dates.from_unix(max(0.0, time.time() - logs.max_days * _DAY_S))
         transaction.run("DELETE FROM _logs WHERE created <= ? OR level < ?", (oldest, logs.min_level))
-        self._trimmed_at = time.monotonic()
+        # Rows get ascending numbers, so this reads what it deletes and no more.
+        transaction.run("DELETE FROM _logs WHERE rowid <= (SELECT max(rowid) FROM _logs) - ?", (self._max_rows,))
 
-    def _row(self, entry: Entry) -> tuple[str, int, str, str, str]:
-        created = dates.from_unix(entry.at)
-        message = f"{entry.method} {unquote(entry.url)}"
-        return (random_id(), _level(entry), message, self._data(entry), created)
-
-    def _data(self, entry: Entry) -> str:
-        logs = self._settings.current.logs
-        data: dict[str, object] = {
-            "auth": entry.auth_collection,
-            "execTime": round(entry.took_s * 1000, 6),
-            "method": entry.method,
-            "referer": entry.referer,
-            "status": entry.status,
-            "type": "request",
-            "url": entry.url,
-            "userAgent": entry.user_agent,
-        }
-        if entry.auth_collection and logs.log_auth_id:
-            data["authId"] = entry.auth_id
-        if logs.log_ip:
-            data["remoteIP"], data["userIP"] = entry.remote_ip, entry.user_ip
-        if entry.error:
-            data["error"] = entry.error
-            data["details"] = entry.details.to_json() if entry.details else {}
-        return encoding.encode(data).decode()
-
-
-def _level(entry: Entry) -> int:
-    return LEVEL_ERROR if entry.error else LEVEL_INFO
+    def _is_trim_due(self) -> bool:
+        return time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S or self._since_trim > self._max_rows // 10

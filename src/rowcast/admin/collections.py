@@ -221,7 +221,7 @@ class Collections:
         """Open a write transaction for schema changes."""
         with self._storage.write() as transaction:
             catalog, settings = self._catalog.current, self._settings.current
-            writer = SchemaWriter(transaction, catalog, settings, self._delete_record, trials)
+            writer = SchemaWriter(transaction, catalog, settings, self._settings.key, self._delete_record, trials)
             yield writer
             transaction.on_commit(lambda: self._enforce(writer))
         for id in writer.orphaned:

@@ -20,6 +20,7 @@ from rowcast.admin.collections_checks import Candidate, check_collection
 from rowcast.admin.collections_prepare import new_secret, prepared, with_fresh_id, with_superuser_options
 from rowcast.admin.views import ViewError
 from rowcast.bus import CollectionChange
+from rowcast.ciphers import SettingsKey
 from rowcast.config import Settings
 from rowcast.errors import ErrorData, FieldError, InvalidFieldsError, RowcastError
 from rowcast.schema import checks, dates, defaults
@@ -60,6 +61,7 @@ class SchemaWriter:
         transaction: Transaction,
         catalog: Catalog,
         settings: Settings,
+        key: SettingsKey,
         delete_record: DeleteRecord,
         trials: Mapping[str, FieldError | None] | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class SchemaWriter:
         self.settings = settings
         self.events: list[CollectionChange] = []
         self.orphaned: list[str] = []
+        self._key = key
         self._delete_record = delete_record
         self._trials = dict(trials or {})
 
@@ -199,7 +202,7 @@ class SchemaWriter:
         if old != new and rules != limits.rules:
             limits = msgspec.structs.replace(limits, rules=rules)
             self.settings = msgspec.structs.replace(self.settings, rate_limits=limits)
-            save_settings(self.transaction, self.settings)
+            save_settings(self.transaction, self.settings, self._key)
 
     def _write_view(self, collection: Collection, query: str, old: Collection | None) -> Collection:
         fields = views.infer_fields(self.transaction, query, self.catalog)

@@ -52,7 +52,7 @@ class SettingsDesk:
                 raise BadRequestError(_NOT_SAVED, errors)
             # A new struct, even where it is equal: every save starts the counters of the rate limits anew.
             changed = msgspec.structs.replace(changed, rate_limits=msgspec.structs.replace(changed.rate_limits))
-            save_settings(transaction, changed)
+            save_settings(transaction, changed, self._settings.key)
             transaction.on_commit(lambda: self._swap(changed))
         self._activity.trim()
         return changed.public()

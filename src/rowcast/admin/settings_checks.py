@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from rowcast.admin.schedule import ScheduleError, check_schedule
+from rowcast.admin.schedule import ScheduleError, parse_schedule
 from rowcast.config import (
     BackupsSettings,
     BatchSettings,
@@ -166,7 +166,7 @@ def _check_network(text: str) -> FieldError | None:
 def _check_cron(text: str) -> FieldError | None:
     try:
         if text:
-            check_schedule(text)
+            parse_schedule(text)
     except ScheduleError as error:
         return FieldError("validation_invalid_cron", str(error))
     return None

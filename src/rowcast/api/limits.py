@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from rowcast.api.request import Request
@@ -20,23 +21,66 @@ from rowcast.schema.networks import is_listed
 
 _GUEST, _AUTH = ("", "@guest"), ("", "@auth")
 
-_MAX_CLIENTS = 50_000
-"""How many windows are kept; past it the expired and then the oldest ones go."""
+_MAX_WINDOWS = 50_000
+"""How many windows are kept, each for an address of its own."""
+
+_SHARED = 1 << 14
+"""How many windows the addresses share that find no room, for each pair of most requests and duration."""
+
+_SWEPT = 2
+"""How many old windows are looked at for each new one: more than one, so that they get fewer than come."""
 
 
 class _Window:
-    __slots__ = ("available", "start")
+    __slots__ = ("available", "end")
 
     def __init__(self) -> None:
-        self.start = self.available = 0
+        self.end = self.available = 0
 
     def consume(self, max_requests: int, duration: int, now: int) -> bool:
-        if now - self.start >= duration:
-            self.available, self.start = max_requests, now
+        if now >= self.end:
+            self.available, self.end = max_requests, now + duration
         if self.available <= 0:
             return False
         self.available -= 1
         return True
+
+
+class Windows:
+    """Fixed windows by key. Memory and the time of a step are bounded, whatever keys come.
+
+    A window goes only when it is over, so nobody can make the server forget what
+    somebody else (or they themselves) have used up. While all windows are taken, new keys
+    share some thousand others by their hash: then one may be refused for another's requests.
+    """
+
+    def __init__(self) -> None:
+        self._own: OrderedDict[tuple[str, str], _Window] = OrderedDict()
+        self._shared: dict[tuple[int, int, int], _Window] = {}
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._shared)
+
+    def consume(self, key: tuple[str, str], max_requests: int, duration: int, now: int) -> bool:
+        """Count one request; whether it is allowed. `now` and `duration` in whole seconds."""
+        window = self._own.get(key)
+        if window is None:
+            window = self._new(key, max_requests, duration, now)
+        return window.consume(max_requests, duration, now)
+
+    def _new(self, key: tuple[str, str], max_requests: int, duration: int, now: int) -> _Window:
+        windows = self._own
+        for _ in range(min(_SWEPT, len(windows))):
+            oldest, window = windows.popitem(last=False)
+            if window.end > now:
+                windows[oldest] = window
+        # Python salts the hashes of texts, so that nobody can choose whom to share with.
+        place = (max_requests, duration, hash(key) % _SHARED)
+        shared = self._shared.get(place)
+        if len(windows) < _MAX_WINDOWS and (shared is None or now >= shared.end):
+            made = windows[key] = _Window()
+            return made
+        return shared or self._shared.setdefault(place, _Window())
 
 
 class RateLimits:
@@ -46,8 +90,6 @@ class RateLimits:
         self._settings = settings
         # Batches count from a thread.
         self._lock = threading.Lock()
-        self._windows: dict[tuple[str, str], _Window] = {}
-        self._longest = 0
         self._compile(settings.current.rate_limits)
 
     def check_path(self, request: Request) -> None:
@@ -65,13 +107,7 @@ class RateLimits:
         """Count one request, whatever the settings say. Raises TooManyRequestsError where the window is spent."""
         now = int(time.time())
         with self._lock:
-            window = self._windows.get((key, address))
-            if window is None:
-                if len(self._windows) >= _MAX_CLIENTS:
-                    self._shrink(now)
-                window = self._windows[key, address] = _Window()
-                self._longest = max(self._longest, duration)
-            is_allowed = window.consume(max_requests, duration, now)
+            is_allowed = self._windows.consume((key, address), max_requests, duration, now)
         if not is_allowed:
             raise TooManyRequestsError
 
@@ -91,8 +127,7 @@ class RateLimits:
 
     def _compile(self, limits: RateLimitsSettings) -> None:
         self._current = limits
-        self._windows = {}
-        self._longest = 0
+        self._windows = Windows()
         self._exact: dict[str, list[RateLimitRule]] = {}
         self._prefixes = [rule for rule in limits.rules if rule.label.endswith("/")]
         for rule in limits.rules:
@@ -107,13 +142,6 @@ class RateLimits:
                 if (label + "/").startswith(rule.label) and rule.audience in audiences:
                     return rule
         return None
-
-    def _shrink(self, now: int) -> None:
-        """Drop the windows that are over, and if most are not, the older half."""
-        kept = {key: window for key, window in self._windows.items() if now - window.start < self._longest}
-        if len(kept) > _MAX_CLIENTS // 2:
-            kept = dict(list(kept.items())[len(kept) // 2 :])
-        self._windows = kept
 
 
 def _path_labels(request: Request) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rowcast.api.crons import CronsApi
 from rowcast.api.logs import LogsApi
 from rowcast.api.settings import SettingsApi
+from rowcast.api.sql import SqlApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,5 @@ class Operators:
 
     settings: SettingsApi
     logs: LogsApi
+    crons: CronsApi
+    sql: SqlApi

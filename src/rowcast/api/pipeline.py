@@ -13,7 +13,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from rowcast.admin.activity import ActivityLog, Entry
+from rowcast.admin.activity import ActivityLog
+from rowcast.admin.activity_rows import Entry
 from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
@@ -109,7 +110,8 @@ class Pipeline:
         await answer.send(request, send, headers + _SECURITY)
         took_s = time.perf_counter() - started
         if self._is_traced:
-            _log.debug("%d %s %s %.1f ms", answer.status, request.method, request.raw_path, took_s * 1000)
+            ms = round(took_s * 1000, 1)
+            _log.debug("%s %s", request.method, request.raw_path, extra={"status": answer.status, "ms": ms})
         if self._activity.is_on and (error is not None or route.is_success_logged):
             self._note(request, answer.status, took_s, error)
 

@@ -124,9 +124,13 @@ class Accounts:
         with self._storage.read() as reader:
             return self.signin.renew(reader, account, request, device, token)
 
-    def delete_expired(self) -> None:
-        """Delete one-time passwords and first factors that nobody came back with; to be called now and then."""
-        delete_expired(self._storage, self._catalog, self._records, self._now())
+    def delete_expired_mfas(self) -> None:
+        """Delete first factors that nobody came back with; to be called now and then."""
+        delete_expired(self._storage, self._catalog, self._records, "_mfas", self._now())
+
+    def delete_expired_otps(self) -> None:
+        """Delete one-time passwords that nobody came back with; to be called now and then."""
+        delete_expired(self._storage, self._catalog, self._records, "_otps", self._now())
 
 
 def require_auth(collection: Collection | None) -> Collection:

@@ -5,6 +5,8 @@ Copies core/mfa_query.go (DeleteExpiredMFAs) and core/otp_query.go (DeleteExpire
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rowcast.records import Records
 from rowcast.records.shapes import shape_of
 from rowcast.schema import dates
@@ -15,14 +17,17 @@ from rowcast.storage import Storage
 _BATCH = 500
 
 
-def delete_expired(storage: Storage, catalog: CatalogRef, records: Records, now: float) -> None:
-    """Delete the rows of `_mfas` and `_otps` that are older than their collections allow."""
+Begun = Literal["_mfas", "_otps"]
+
+
+def delete_expired(storage: Storage, catalog: CatalogRef, records: Records, name: Begun, now: float) -> None:
+    """Delete the rows of a system collection that are older than the collections of their accounts allow."""
     for collection in catalog.current:
         if collection.auth is None:
             continue
-        for name, lives_s in (("_mfas", collection.auth.mfa.duration), ("_otps", collection.auth.otp.duration)):
-            while _delete_some(storage, catalog, records, name, collection.id, dates.from_unix(now - lives_s)):
-                pass
+        lives_s = (collection.auth.mfa if name == "_mfas" else collection.auth.otp).duration
+        while _delete_some(storage, catalog, records, name, collection.id, dates.from_unix(now - lives_s)):
+            pass
 
 
 def _delete_some(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import socket
 import stat
@@ -21,8 +22,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rowcast.bus import Answer
+from rowcast.bus import Answer, Link
+from rowcast.bus.alone import Alone
 from rowcast.errors import RowcastError
+
+_log = logging.getLogger("rowcast.bus")
 
 _HINT = ".hint"
 _ASK = ".ask"
@@ -53,6 +57,15 @@ def folder_of(data_dir: str | Path) -> Path:
         # Somebody else may have made it, to hear or to ask.
         raise LinkError(f"the folder {folder} must belong to this user and be closed to others")
     return folder
+
+
+def link_of(data_dir: str | Path, name: str) -> Link:
+    """Return the link of a process to the others on its data directory; one to nobody where that can't be had."""
+    try:
+        return SocketLink(name, folder_of(data_dir))
+    except LinkError as error:
+        _log.warning("other processes on this data directory are followed without hints: %s", error)
+        return Alone(name)
 
 
 class SocketLink:

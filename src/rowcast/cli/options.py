@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -95,9 +94,6 @@ def config_of(options: dict[str, object], **more: object) -> Config:
     for name, (flag, reason) in _WITHOUT_EFFECT.items():
         if options.pop(name) is not None:
             click.secho(f"{flag} has no effect: {reason}", fg="yellow", err=True)
-    env = str(options["encryption_env"])
-    if env and os.environ.get(env):
-        click.secho(f"the settings are stored as plain text; ${env} is not used", fg="yellow", err=True)
     return msgspec.convert(options | more, Config)
 
 
@@ -107,7 +103,11 @@ def opened(config: Config) -> Iterator[DataDir]:
     from rowcast.storage.directory import open_directory
 
     try:
-        opened = open_directory(config.data_dir, allow_unknown_migrations=config.allow_unknown_migrations)
+        opened = open_directory(
+            config.data_dir,
+            allow_unknown_migrations=config.allow_unknown_migrations,
+            encryption_env=config.encryption_env,
+        )
         try:
             yield opened
         finally:

@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many processes share the port."
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the server's own logs look, on standard error.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least level that is written there; --dev is debug.",
+)
 @shared
 def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers: int, **options: object) -> None:
     """Start the web server."""
@@ -111,13 +125,12 @@ def _run_workers(config: Config, sockets: list[socket.socket]) -> int:
 def _run_server(config: Config, listening: socket.socket, *, greets: bool = True) -> None:
     """Serve until a signal asks to stop."""
     import gc
-    import logging
 
     from rowcast.api import server
     from rowcast.app import App
+    from rowcast.diagnostics import configure
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("rowcast").setLevel(logging.DEBUG if config.dev else logging.INFO)
+    configure(config.log_format, "debug" if config.dev else config.log_level)
     app = App(config=config)
 
     def started() -> None:

@@ -120,7 +120,7 @@ def _ips(addresses: tuple[str, ...], **options: object) -> None:
         except ValueError as error:
             raise click.ClickException(f"{address!r} is not an IP or a subnet in CIDR notation") from error
     with opened(config_of(options)) as directory, directory.data.write() as tx:
-        save_settings(tx, msgspec.structs.replace(directory.settings, superuser_ips=addresses))
+        save_settings(tx, msgspec.structs.replace(directory.settings, superuser_ips=addresses), directory.key)
     if addresses:
         _say("Successfully updated SuperuserIPs setting:")
         _say("\n".join(f"{'└─' if i == len(addresses) else '├─'} {ip}" for i, ip in enumerate(addresses, 1)))

@@ -130,7 +130,8 @@ class Workers:
         while pids and time.monotonic() < deadline:
             for pid, status in _ended():
                 pids.discard(pid)
-                failed = failed or status != 0
+                # One that was still starting has no other way to stop.
+                failed = failed or status not in {0, -signal.SIGTERM}
             if pids:
                 signal.sigtimedwait({signal.SIGCHLD}, 0.1)
         for pid in pids:

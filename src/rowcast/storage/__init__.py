@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rowcast.errors import RowcastError
@@ -17,7 +18,9 @@ from rowcast.schema.record import Logged
 from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 
 __all__ = [
+    "Bounds",
     "BudgetExceededError",
+    "Outcome",
     "QueryTimeoutError",
     "Reader",
     "Row",
@@ -26,6 +29,7 @@ __all__ = [
     "StorageError",
     "Transaction",
     "UniqueError",
+    "WritesError",
 ]
 
 
@@ -57,6 +61,28 @@ class UniqueError(StorageError):
         self.table, self.columns = table, columns
 
 
+class WritesError(StorageError):
+    """SQL that was to read wants to change something; nothing has been changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What SQL of unknown origin may take: rows that are kept, bytes of all of them, seconds."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What SQL gave: columns as (name, declared type) and rows of its last query, rows that its last write changed."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: list[Row]
+    changed: int
+
+
 class Transaction(Reader, Protocol):
     """One write transaction; all writers of a process take turns."""
 
@@ -68,6 +94,10 @@ class Transaction(Reader, Protocol):
 
     def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
         """Run a statement once for each set of parameters."""
+        ...
+
+    def script(self, sql: str, bounds: Bounds) -> Outcome:
+        """Run one or more statements of unknown origin, which can't end the transaction. Raises StorageError."""
         ...
 
     def before(self) -> Snapshot:
@@ -116,6 +146,10 @@ class Storage(Protocol):
 
     def budget(self) -> AbstractContextManager[None]:
         """Bound what runs in this block on this thread; over it, BudgetExceededError is raised."""
+        ...
+
+    def script(self, sql: str, bounds: Bounds) -> Outcome:
+        """Run one or more statements of unknown origin that read. Raises WritesError and StorageError."""
         ...
 
     def optimize(self) -> None:

@@ -44,7 +44,12 @@ _UPDATE = f"UPDATE _collections SET {', '.join(f'{column} = ?' for column in _CO
 
 def load_catalog(reader: Reader) -> Catalog:
     """Read all collections in rowid order. Raises DataDirError where one can't be understood."""
-    return Catalog(collection_from_row(row) for row in reader.rows(f"{_SELECT} ORDER BY rowid"))
+    return Catalog(collection_from_row(row) for row in collection_rows(reader))
+
+
+def collection_rows(reader: Reader) -> list[Row]:
+    """Return the rows of all collections in rowid order, each beginning with its id."""
+    return reader.rows(f"{_SELECT} ORDER BY rowid")
 
 
 def insert_collection(transaction: Transaction, collection: Collection) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rowcast.ciphers import SealError, SettingsKey, environment_key
 from rowcast.config import Settings
 from rowcast.errors import DataDirError
 from rowcast.schema.catalog import Catalog
@@ -30,11 +31,18 @@ class DataDir:
     auxiliary: SQLiteStorage
     catalog: Catalog
     settings: Settings
+    key: SettingsKey
 
     @property
     def files(self) -> Path:
         """The directory of the records' files."""
         return self.path / "storage"
+
+    def optimize(self) -> None:
+        """Empty the logs of both databases into their files and refresh the planner's statistics; waits for readers."""
+        for storage in (self.data, self.auxiliary):
+            storage.checkpoint()
+        self.data.optimize()
 
     def close(self) -> None:
         """Close both databases. May be called again without effect."""
@@ -48,9 +56,11 @@ def open_directory(
     budget_s: float = 0.002,
     query_timeout_s: float = 30.0,
     allow_unknown_migrations: bool = False,
+    encryption_env: str = "",
 ) -> DataDir:
     """Open a data directory, or make a new one where there is none or an empty one.
 
+    `encryption_env` names the environment variable with the key of the settings.
     Raises DataDirError with a text for the person who runs the server: not a
     database, another or a newer format, locked, read-only, disk full, damaged.
     """
@@ -59,20 +69,24 @@ def open_directory(
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataDirError(f"the data directory {root} can't be made: {error.strerror}") from error
+    try:
+        key = environment_key(encryption_env)
+    except SealError as error:
+        raise DataDirError(str(error)) from error
     opened: list[SQLiteStorage] = []
     try:
         opened.append(data := _open(root / "data.db", budget_s, query_timeout_s))
         opened.append(auxiliary := _open(root / "auxiliary.db", budget_s, query_timeout_s))
         create_auxiliary(auxiliary)
-        create_data(data)
-        catalog, settings = _load(data, allow_unknown_migrations)
+        create_data(data, key)
+        catalog, settings = _load(data, key, allow_unknown_migrations)
     except BaseException as error:
         for storage in opened:
             storage.close()
         if isinstance(error, StorageError):
             raise DataDirError(f"the data directory {root} can't be opened: {error}") from error
         raise
-    return DataDir(root, data, auxiliary, catalog, settings)
+    return DataDir(root, data, auxiliary, catalog, settings, key)
 
 
 def _open(file: Path, budget_s: float, query_timeout_s: float) -> SQLiteStorage:
@@ -85,13 +99,13 @@ def _open(file: Path, budget_s: float, query_timeout_s: float) -> SQLiteStorage:
         raise DataDirError(f"{file} can't be opened: {error}") from error
 
 
-def _load(data: SQLiteStorage, allow_unknown_migrations: bool) -> tuple[Catalog, Settings]:
+def _load(data: SQLiteStorage, key: SettingsKey, allow_unknown_migrations: bool) -> tuple[Catalog, Settings]:
     with data.read() as reader:
         if not allow_unknown_migrations:
             check_migrations(reader)
-        catalog, settings = load_catalog(reader), load_settings(reader)
+        catalog, settings = load_catalog(reader), load_settings(reader, key)
     if settings is None:
         settings = Settings()
         with data.write() as transaction:
-            save_settings(transaction, settings)
+            save_settings(transaction, settings, key)
     return catalog, settings

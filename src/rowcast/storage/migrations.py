@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from rowcast.ciphers import SettingsKey
 from rowcast.config import Settings
 from rowcast.errors import DataDirError
 from rowcast.schema import defaults
@@ -101,7 +102,7 @@ def table_names(reader: Reader) -> set[str]:
     return {str(row[0]) for row in reader.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
-def create_data(storage: Storage) -> None:
+def create_data(storage: Storage, key: SettingsKey) -> None:
     """Fill an empty database as data.db, in one transaction; does nothing where another process was faster."""
     with storage.write() as transaction:
         if table_names(transaction):
@@ -114,7 +115,7 @@ def create_data(storage: Storage) -> None:
         for collection in default_collections(random_secret):
             create_table(transaction, collection)
             insert_collection(transaction, collection)
-        save_settings(transaction, Settings())
+        save_settings(transaction, Settings(), key)
 
 
 def create_auxiliary(storage: Storage) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 import apsw
 
 from rowcast.sql import SQLITE
-from rowcast.storage import StorageError
+from rowcast.storage import Bounds, Outcome, StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_errors import translate
 from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot
+from rowcast.storage.sqlite_script import read_script
 from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
 
 
@@ -91,6 +92,10 @@ class SQLiteStorage:
         A budget inside of a budget changes nothing.
         """
         return Budget(self._readers.local, self._budget_s)
+
+    def script(self, sql: str, bounds: Bounds) -> Outcome:
+        """Run statements of unknown origin that read, on a connection of their own."""
+        return read_script(self.path, sql, bounds)
 
     def optimize(self) -> None:
         """Refresh the planner's statistics, as the reference does nightly and after schema changes."""

@@ -20,10 +20,11 @@ import apsw
 
 from rowcast.schema.record import Change, Logged
 from rowcast.sql import SQLValue
-from rowcast.storage import BudgetExceededError, StorageError
+from rowcast.storage import Bounds, BudgetExceededError, Outcome, StorageError
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, Turns, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot, Statements
+from rowcast.storage.sqlite_script import run_script
 
 logger = logging.getLogger("rowcast.storage")
 
@@ -134,6 +135,14 @@ class SQLiteTransaction(Statements):
             self._cursor.executemany(sql, params).fetchall()
         except RAISED as error:
             raise self._failed(error) from error
+
+    def script(self, sql: str, bounds: Bounds) -> Outcome:
+        """Run statements of unknown origin; outside of a budget only. What fails undoes the whole transaction."""
+        try:
+            return run_script(self._cursor, sql, bounds)
+        except StorageError:
+            self._cursor = Ended("a statement of the transaction failed")
+            raise
 
     def before(self) -> SQLiteSnapshot:
         """Return a reader on the state before this transaction.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -164,14 +165,58 @@ def test_new_settings_start_all_counters_anew() -> None:
     assert passes(counted, asks())
 
 
-def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowcast.api.limits._MAX_CLIENTS", 100)
+def address(number: int) -> str:
+    return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+def test_windows_that_are_over_make_room(clock: Clock) -> None:
     counted = limits(("/api/x", "", 1, 60))
     for number in range(1_000):
-        clock.now += 0.1
-        assert passes(counted, asks(address=f"10.0.{number // 256}.{number % 256}"))
-    assert len(counted._windows) <= 100
-    clock.now += 100
-    assert passes(counted, asks(address="9.9.9.9"))
-    # The last ones are kept while their window lasts.
-    assert not passes(counted, asks(address="9.9.9.9"))
+        assert passes(counted, asks(address=address(number)))
+    assert len(counted._windows) == 1_000
+    for number in range(1_000, 2_000):
+        clock.now += 1
+        assert passes(counted, asks(address=address(number)))
+    # Two are looked at for each that comes, so at most about as many are over as are not.
+    assert len(counted._windows) <= 130
+
+
+def test_no_number_of_addresses_makes_the_server_forget(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowcast.api.limits._MAX_WINDOWS", 100)
+    monkeypatch.setattr("rowcast.api.limits._SHARED", 16)
+    counted = limits(("/api/x", "", 2, 60))
+    known = [asks(address=address(number)) for number in range(50)]
+    for _ in range(2):
+        assert all(passes(counted, one) for one in known)
+    for number in range(50, 5_000):
+        passes(counted, asks(address=address(number)))
+    assert not any(passes(counted, one) for one in known)
+    assert len(counted._windows) <= 100 + 16
+    # Who came last shares a window, and does not get out of it before its time.
+    last = asks(address=address(4_999))
+    assert not passes(counted, last)
+    clock.now += 59
+    assert not passes(counted, last)
+    clock.now += 1
+    assert passes(counted, last)
+    assert passes(counted, known[0])
+
+
+def test_a_step_looks_at_few_windows_whatever_their_number(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    class Counting(OrderedDict[Any, Any]):
+        def popitem(self, last: bool = True) -> Any:
+            looked.append(1)
+            return super().popitem(last)
+
+    monkeypatch.setattr("rowcast.api.limits._MAX_WINDOWS", 1_000)
+    counted = limits(("/api/x", "", 1, 60))
+    counted._windows._own = Counting()
+    most = 0
+    for number in range(3_000):
+        clock.now += 0.01
+        looked.clear()
+        passes(counted, asks(address=address(number)))
+        most = max(most, len(looked))
+    assert most == 2

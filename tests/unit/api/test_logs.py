@@ -109,3 +109,30 @@ def test_logs_are_for_superusers(logged: Path, template: Template, path: str) ->
         assert (await client("GET", "/api/logs" + path, token=template.user_token)).status == 403
 
     run(logged, call)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend_it"),
+    [("query_only=ON", "query_only=OFF"), ("max_page_count=1", "max_page_count=1000000")],
+    ids=["read-only", "full"],
+)
+def test_requests_do_not_fail_with_the_log(data_dir: Path, template: Template, break_it: str, mend_it: str) -> None:
+    async def call(client: Client) -> None:
+        running = client.app._running
+        connection = running.directory.auxiliary._writer.connection
+        connection.execute(f"PRAGMA {break_it}").fetchall()
+        for _ in range(600):
+            assert (await client("GET", "/api/collections/posts/records")).status == 200
+        await asyncio.to_thread(running.activity.flush)
+        listed = await client("GET", "/api/logs?filter=message~'posts'", token=template.root_token)
+        assert (listed.status, listed.json()["totalItems"]) == (200, 0)
+        connection.execute(f"PRAGMA {mend_it}").fetchall()
+        await asyncio.to_thread(running.activity.flush)
+        listed = await client("GET", "/api/logs?filter=message~'posts'", token=template.root_token)
+        assert listed.json()["totalItems"] == 600
+
+    directory = open_directory(data_dir)
+    with directory.auxiliary.write() as tx:
+        tx.run("DELETE FROM _logs")
+    directory.close()
+    run(data_dir, call)

@@ -278,4 +278,5 @@ def test_requests_are_traced_if_asked_for(tell: Tell, caplog: pytest.LogCaptureF
 
     caplog.set_level("DEBUG", "rowcast.api")
     tell(story)
-    assert "200 GET /api/health " in caplog.text
+    (line,) = [record for record in caplog.records if record.name == "rowcast.api"]
+    assert (line.getMessage(), vars(line)["status"]) == ("GET /api/health", 200)

@@ -135,6 +135,15 @@ def test_values_of_a_wrong_type_are_refused(data_dir: Path, template: Template, 
     run(data_dir, call)
 
 
+def test_any_number_of_days_is_kept(data_dir: Path, template: Template) -> None:
+    async def call(client: Client) -> None:
+        for days in (10**12, 10**15 - 1, 5):
+            kept = await client("PATCH", URL, {"logs": {"maxDays": days}}, token=template.root_token)
+            assert (kept.status, kept.json()["logs"]["maxDays"]) == (200, days)
+
+    run(data_dir, call)
+
+
 def test_each_save_starts_the_counters_of_rate_limits_anew(data_dir: Path, template: Template) -> None:
     limits = {"rateLimits": {"enabled": True, "rules": [{**RULE, "duration": 1000}]}}
 

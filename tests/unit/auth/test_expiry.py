@@ -19,12 +19,17 @@ def begin(world: World, account: Record, name: str, count: int = 1) -> None:
         world.add(name, collectionRef=account.collection.id, recordRef=account.id, **more)
 
 
+def expire(world: World) -> None:
+    world.accounts.delete_expired_mfas()
+    world.accounts.delete_expired_otps()
+
+
 @pytest.mark.parametrize(("passed_s", "mfas", "otps"), [(59, 1, 1), (61, 0, 1), (119, 0, 1), (121, 0, 0)])
 def test_what_is_too_old_goes(world: World, user: Record, passed_s: int, mfas: int, otps: int) -> None:
     begin(world, user, "_mfas")
     begin(world, user, "_otps")
     world.now += passed_s
-    world.accounts.delete_expired()
+    expire(world)
     assert (len(world.rows("_mfas")), len(world.rows("_otps"))) == (mfas, otps)
 
 
@@ -33,7 +38,7 @@ def test_each_collection_has_its_own_time(world: World, user: Record) -> None:
     begin(world, user, "_mfas")
     begin(world, world.superuser(), "_mfas")
     world.now += 500
-    world.accounts.delete_expired()
+    expire(world)
     (row,) = world.rows("_mfas")
     assert row["collectionRef"] == world.of("_superusers").id
 
@@ -43,11 +48,11 @@ def test_many_go_in_small_transactions(world: World, user: Record, monkeypatch: 
     begin(world, user, "_mfas", 5)
     world.now += 500
     world.changes.clear()
-    world.accounts.delete_expired()
+    expire(world)
     assert world.rows("_mfas") == []
     assert [change.action for change in world.changes] == ["delete"] * 5
 
 
 def test_missing_system_collections_do_not_matter(world: World, user: Record) -> None:
     world.catalog.current = world.catalog.current.without(world.of("_mfas").id)
-    world.accounts.delete_expired()
+    expire(world)

@@ -208,7 +208,7 @@ class TestExisting:
         ((before,),) = query(base, "SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'")
         opened = open_directory(base)
         with opened.data.write() as tx:
-            save_settings(tx, opened.settings)
+            save_settings(tx, opened.settings, opened.key)
             assert load_settings(tx) == opened.settings
         opened.close()
         ((after,),) = query(base, "SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'")

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rowcast.ciphers import NO_KEY
 from rowcast.config import MetaSettings, SettingsRef
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
@@ -45,7 +46,7 @@ def processes(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
 def test_settings_are_taken_over(processes: tuple[Process, Process]) -> None:
     one, two = processes
     with one.directory.data.write() as tx:
-        save_settings(tx, msgspec.structs.replace(one.settings.current, meta=MetaSettings(app_name="new")))
+        save_settings(tx, msgspec.structs.replace(one.settings.current, meta=MetaSettings(app_name="new")), NO_KEY)
     two.fresh.refresh()
     assert two.settings.current.meta.app_name == "new"
 
@@ -78,7 +79,7 @@ def test_nothing_is_swapped_where_nothing_has_changed(processes: tuple[Process, 
     one, two = processes
     catalog, settings = two.catalog.current, two.settings.current
     with one.directory.data.write() as tx:
-        save_settings(tx, one.settings.current)
+        save_settings(tx, one.settings.current, NO_KEY)
     two.fresh.refresh()
     assert (two.catalog.current, two.settings.current) == (catalog, settings)
     assert two.catalog.current is catalog

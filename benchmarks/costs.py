@@ -1,0 +1,106 @@
+"""python -m benchmarks.costs: the CPU time of what every request pays, in this process and without a network."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.report import table
+from rowcast.admin.activity import ActivityLog
+from rowcast.admin.activity_rows import Entry
+from rowcast.api.limits import RateLimits
+from rowcast.api.request import Request
+from rowcast.config import RateLimitsSettings, Settings, SettingsRef
+from rowcast.errors import TooManyRequestsError
+from rowcast.schema.collection import Collection
+from rowcast.storage.directory import open_directory
+
+_COUNT = 50_000
+_BATCH = 512
+_POSTS = Collection(id="p", name="posts")
+
+
+def main() -> None:
+    """Measure and print."""
+    rows = [*_limits(), *_request_log()]
+    print(table(["what", "CPU us per request"], [[name, f"{cost:.1f}"] for name, cost in rows]))
+
+
+def _limits() -> list[tuple[str, float]]:
+    """Return the cost of a check under the default rules, by the number of addresses."""
+
+    def asks(number: int) -> Request:
+        headers: list[tuple[bytes, bytes]] = []
+        made = Request(
+            {"type": "http", "method": "GET", "path": "/api/x", "raw_path": b"/api/x", "query_string": b"",
+             "headers": headers, "root_path": "", "client": None},
+            _never,
+        )  # fmt: skip
+        made.address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+        return made
+
+    def check(limits: RateLimits, request: Request) -> None:
+        with suppress(TooManyRequestsError):
+            limits.check_collection(request, _POSTS, ("list",))
+
+    found = []
+    for name, addresses in (("1 address", 1), ("10,000 addresses", 10_000), ("a new address each time", _COUNT * 4)):
+        limits = RateLimits(SettingsRef(Settings(rate_limits=RateLimitsSettings(enabled=True))))
+        requests = [asks(number) for number in range(min(addresses, _COUNT * 4))]
+        if addresses > _COUNT:
+            # All windows are taken before it is measured.
+            for request in requests[_COUNT:]:
+                check(limits, request)
+        asked = [requests[number % len(requests)] for number in range(_COUNT)]
+
+        def checks(limits: RateLimits = limits, asked: list[Request] = asked) -> None:
+            for request in asked:
+                check(limits, request)
+
+        found.append((f"rate limit check, {name}", _cpu_us(checks, _COUNT)))
+    return found
+
+
+def _request_log() -> list[tuple[str, float]]:
+    """Return the cost of logging a request, from `add` until it is committed."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory = open_directory(Path(folder) / "data")
+        log = ActivityLog(directory.auxiliary, SettingsRef(Settings()))
+
+        def add() -> None:
+            log.add(
+                Entry(
+                    at=time.time(), took_s=0.0015, method="GET", url="/api/collections/posts/records?filter=a%3D1",
+                    status=200, auth_collection="users", auth_id="u1", user_ip="10.0.0.1", remote_ip="127.0.0.1",
+                    referer="", user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+                )
+            )  # fmt: skip
+
+        def batches() -> None:
+            for _ in range(_COUNT // 5 // _BATCH):
+                for _ in range(_BATCH):
+                    add()
+                log.flush()
+
+        batches()
+        cost = _cpu_us(batches, _COUNT // 5 // _BATCH * _BATCH)
+        log.close()
+        directory.close()
+    return [("request log", cost)]
+
+
+def _cpu_us(call: Callable[[], object], count: int) -> float:
+    started = time.process_time()
+    call()
+    return (time.process_time() - started) / count * 1e6
+
+
+async def _never() -> dict[str, object]:
+    raise AssertionError("there is no body")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,7 @@ from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
+from rowcast.measuring import Measuring
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Budget, Limits
@@ -126,7 +127,7 @@ class App:
     async def drain(self) -> None:
         """End all realtime streams, many ones spread over some seconds, and refuse new ones."""
         if self._running is not None:
-            await self._running.hub.drain()
+            await self._running.hub.drain(self.config.drain_s)
 
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
@@ -167,6 +168,7 @@ class _Running:
     def __init__(self, config: Config, directory: DataDir) -> None:
         storage = directory.data
         self.directory = directory
+        self.measuring = Measuring(config)
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings)
         bus = MemoryBus()
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
@@ -176,7 +178,7 @@ class _Running:
             log.publish(changes)
             bus.publish(changes)
 
-        storage.publish = publish
+        storage.publish = self.measuring.publishing(publish)
         self.blobs = blobs = LocalBlobs(directory.files)
         self.rules = rules = Rules(self.catalog)
         output = Output(self.catalog, rules)
@@ -190,6 +192,7 @@ class _Running:
             budget=Budget(config.stream_max_bytes, config.stream_max_frames, config.stream_max_age_s),
             limits=Limits(config.stream_max_total, config.stream_max_per_address),
             heartbeat_s=config.heartbeat_s,
+            tally=self.measuring.tally,
         )
         self.records = Records(
             storage=storage,
@@ -220,8 +223,9 @@ class _Running:
         )
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
+        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
         self.pipeline = self._pipeline(config)
-        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire())
+        runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire(), *self.measuring.runs())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 
     def _pipeline(self, config: Config) -> Pipeline:
@@ -231,7 +235,7 @@ class _Running:
         batch = Batch(storage, self.catalog, self.records)
         files = Files(storage, self.catalog, self.rules, self.blobs)
         routes = table(
-            health=Health(self.settings),
+            health=Health(self.settings, lambda: self.hub.is_stopping),
             collections=CollectionsApi(self.work, self.collections),
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
@@ -248,6 +252,7 @@ class _Running:
             limits=limits,
             cors=Cors(config.origins),
             activity=self.activity,
+            timings=self.measuring.timings,
         )
 
     def _operators(self) -> Operators:
@@ -256,6 +261,7 @@ class _Running:
         return Operators(
             settings=SettingsApi(self.work, desk, mails),
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
+            metrics=self.measuring.api(),
         )
 
     async def _expire(self) -> None:
@@ -289,4 +295,5 @@ class _Running:
         self.work.close()
         self.log_work.close()
         self.outbox.close()
+        self.measuring.close()
         self.directory.close()

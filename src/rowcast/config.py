@@ -33,6 +33,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: how many of them from one address (a proxy counts as one unless it is trusted).
     log_max_changes: how many changes a stream with a cursor can resume over.
     log_max_age_s: for how long a position stays valid.
+    metrics: where the numbers for Prometheus are: "" nowhere, "api" at /api/metrics for superusers, else `host:port`.
+    metrics_labels: labels of every number ("node=a").
+    drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -53,6 +56,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_per_address: int = 20_000
     log_max_changes: int = 100_000
     log_max_age_s: float = 86_400
+    metrics: str = ""
+    metrics_labels: tuple[str, ...] = ()
+    drain_s: float = 0
     allow_unknown_migrations: bool = False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rowcast.api.logs import LogsApi
+from rowcast.api.metrics import MetricsApi
+from rowcast.api.route import Route, superuser_only
 from rowcast.api.settings import SettingsApi
 
 
@@ -14,3 +16,10 @@ class Operators:
 
     settings: SettingsApi
     logs: LogsApi
+    metrics: MetricsApi | None = None
+
+    def optional(self) -> list[Route]:
+        """Return the routes that are there only where the operator wants them."""
+        if self.metrics is None:
+            return []
+        return [Route("GET", "/api/metrics", self.metrics.show, superuser_only, is_success_logged=False)]

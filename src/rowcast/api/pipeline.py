@@ -19,6 +19,7 @@ from rowcast.api.matcher import Matcher, clean
 from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
+from rowcast.api.timings import Timings
 from rowcast.config import SettingsRef
 from rowcast.errors import (
     ApiError,
@@ -50,7 +51,7 @@ _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
 class Pipeline:
     """Answers HTTP requests. Knows routes and what guards them, not what they do."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a request passes on its way
         self,
         *,
         routes: Matcher[Route],
@@ -60,6 +61,7 @@ class Pipeline:
         limits: RateLimits,
         cors: Cors,
         activity: ActivityLog,
+        timings: Timings | None = None,
     ) -> None:
         self._routes = routes
         self._authenticate = authenticate
@@ -68,6 +70,7 @@ class Pipeline:
         self._limits = limits
         self._cors = cors
         self._activity = activity
+        self._timings = timings
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +101,8 @@ class Pipeline:
                 request.cleanup()
         await answer.send(request, send, headers + _SECURITY)
         took_s = time.perf_counter() - started
+        if self._timings is not None:
+            self._timings.note(route, answer.status, took_s)
         if self._is_traced:
             _log.debug("%d %s %s %.1f ms", answer.status, request.method, request.raw_path, took_s * 1000)
         if self._activity.is_on and (error is not None or route.is_success_logged):

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 @click.option("--http", default="127.0.0.1:8090", show_default=True, help="The address to listen at.")
 @click.option("--https", default="", hidden=True)
 @click.option("--origins", default="*", show_default=True, help="The origins that CORS allows, with commas between.")
+@click.option(
+    "--metrics",
+    default="",
+    metavar="ADDRESS|api",
+    help="Serve numbers for Prometheus: at /metrics of an address of their own, or at /api/metrics for superusers.",
+)
+@click.option("--metrics-label", "metrics_labels", multiple=True, metavar="NAME=VALUE", help="A label of every number.")
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(min=0, max=600),
+    default=0,
+    help="Over how many seconds a stop ends the streams, while /api/ready answers 503.",
+)
 @shared
 def serve(domains: tuple[str, ...], http: str, https: str, origins: str, **options: object) -> None:
     """Start the web server."""

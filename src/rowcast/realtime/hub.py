@@ -29,12 +29,14 @@ from rowcast.realtime.accounts import Account, Accounts
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
+from rowcast.realtime.draining import end_gently
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
 from rowcast.realtime.rounds import SLICE_S, Rounds
-from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream
+from rowcast.realtime.stream import Budget, Limits, Sink, Stream
+from rowcast.realtime.tally import Tally
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
@@ -54,9 +56,6 @@ _GROUPS = 64
 _BEATS = 50
 """In how many steps the heartbeats of a period go out, so that streams do not wake all at once."""
 
-_STREAMS_PER_S = 2_000
-"""How fast streams are ended when the server stops: their clients come back all at once otherwise."""
-
 
 class Hub:
     """All streams of this process."""
@@ -73,6 +72,7 @@ class Hub:
         budget: Budget,
         limits: Limits,
         heartbeat_s: float = 25.0,
+        tally: Tally | None = None,
     ) -> None:
         self.log = log
         self._catalog = catalog
@@ -86,7 +86,7 @@ class Hub:
         self._streams: dict[str, Stream] = {}
         self._addresses: Counter[str] = Counter()
         self._accounts = Accounts()
-        self._index = TopicIndex()
+        self.index = TopicIndex()
         self._progress = Progress(log.end)
         self._replays = Replays(
             storage=storage,
@@ -96,13 +96,13 @@ class Hub:
             accounts=self._accounts,
             log=log,
             progress=self._progress,
-            join=self._index.join,
+            join=self.index.join,
         )
-        self._rounds = Rounds()
-        self._is_stopping = False
+        self.rounds = Rounds()
+        self.is_stopping = False
         # Counts what was heard of accounts: who looked one up before may have to look again.
         self.account_changes = 0
-        self.closed: Counter[CloseReason] = Counter()
+        self.tally = tally or Tally()
 
     # -- streams ---------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Hub:
 
     def admit(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
-        if self._is_stopping:
+        if self.is_stopping:
             raise ApiError("The server is stopping.", status=503)
         if len(self._streams) >= self._limits.total:
             raise ApiError("Too many realtime connections.", status=503)
@@ -134,7 +134,7 @@ class Hub:
         """
         self.admit(address)
         stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget, start=start)
-        stream.on_close = self._forget
+        stream.on_close, stream.on_write = self._forget, self.tally.on_write
         self._streams[stream.id] = stream
         self._addresses[address] += 1
         return stream
@@ -166,7 +166,7 @@ class Hub:
         self._join(stream)
         if stream.has_cursor and not stream.catches_up:
             # What is new about its topics begins here.
-            self._rounds.push_soon(stream, frames.progress(self._progress.delivered))
+            self.rounds.push_soon(stream, frames.progress(self._progress.delivered))
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -181,18 +181,15 @@ class Hub:
 
     def close(self) -> None:
         """End every stream at once; new ones are refused from now on."""
-        self._is_stopping = True
+        self.is_stopping = True
         self._replays.cancel()
         for stream in self:
             stream.close("stop")
 
-    async def drain(self) -> None:
-        """End every stream, many ones spread over some seconds; new ones are refused from now on."""
-        self._is_stopping = True
-        for count, stream in enumerate(self, start=1):
-            stream.close("stop")
-            if count % (_STREAMS_PER_S // 20) == 0:
-                await asyncio.sleep(1 / 20)
+    async def drain(self, over_s: float = 0.0) -> None:
+        """End every stream, spread over some seconds; new ones are refused from now on."""
+        self.is_stopping = True
+        await end_gently(self, over_s)
         self.close()
 
     def wants_before(self, collection: Collection) -> bool:
@@ -201,7 +198,7 @@ class Hub:
         So it is where somebody listens, and what decides about the event, or what it
         shows, reads other rows, which may go with the record. May be called from any thread.
         """
-        heads = self._index.heads(collection)
+        heads = self.index.heads(collection)
         return bool(heads) and (
             any(head.with_options for head in heads) or reads_rows(collection, self._rules, self._catalog.current)
         )
@@ -211,7 +208,7 @@ class Hub:
 
         May be called from any thread.
         """
-        return any(head.with_leave for head in self._index.heads(collection))
+        return any(head.with_leave for head in self.index.heads(collection))
 
     def _leave(self, stream: Stream) -> None:
         """Take a stream out of the index that it is in, before its topics or its account change."""
@@ -219,11 +216,11 @@ class Hub:
             self._replays.index.leave(stream)
             self._replays.step_out(stream)
         else:
-            self._index.leave(stream)
+            self.index.leave(stream)
 
     def _join(self, stream: Stream) -> None:
         """Put a stream into the index that it belongs to."""
-        (self._replays.index if stream.catches_up else self._index).join(stream)
+        (self._replays.index if stream.catches_up else self.index).join(stream)
 
     def _forget(self, stream: Stream) -> None:
         self._leave(stream)
@@ -233,9 +230,9 @@ class Hub:
             self._addresses[stream.address] -= 1
             if not self._addresses[stream.address]:
                 del self._addresses[stream.address]
-        self._rounds.forget(stream)
+        self.rounds.forget(stream)
         if stream.closed:
-            self.closed[stream.closed] += 1
+            self.tally.closed[stream.closed] += 1
 
     # -- messages --------------------------------------------------------------
 
@@ -248,11 +245,11 @@ class Hub:
         self._bus.publish((message(topic, data, self._catalog.current),))
 
     def _send(self, message: Message) -> None:
-        for group in self._index.groups(message.topic):
+        for group in self.index.groups(message.topic):
             body = frames.body(group.subscription.event_name, message.data)
             with_id = frames.id_line(str(self._progress.delivered)) + body
             for stream in group.streams():
-                self._rounds.push(stream, with_id if stream.has_cursor else body)
+                self.rounds.push(stream, with_id if stream.has_cursor else body)
 
     # -- changes ---------------------------------------------------------------
 
@@ -272,7 +269,8 @@ class Hub:
     async def _tell(self, events: Sequence[Event]) -> None:
         try:
             await self._dispatch_round(events)
-            await self._rounds.write()
+            await self.rounds.write()
+            self.tally.written(self._progress.delivered)
         except Exception:  # noqa: BLE001 - without this task no stream would hear anything any more
             _log.exception("changes could not be told")
             for stream in self:
@@ -301,15 +299,16 @@ class Hub:
         if change.action == "update":
             self._account_changed(change)
         collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        addressees = list(self._index.addressees(collection, change.record.id))
+        addressees = list(self.index.addressees(collection, change.record.id))
         if addressees:
+            self.tally.judged += 1
             try:
                 deliveries: list[Delivery] = []
                 for first in range(0, len(addressees), _GROUPS):
                     if first:
                         await asyncio.sleep(0)
                     deliveries += await self._judge(change, addressees[first : first + _GROUPS])
-                deliver(change, deliveries, self._rounds.push, behind=self._progress.delivered)
+                deliver(change, deliveries, self.rounds.push, behind=self._progress.delivered)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": collection.name})

@@ -89,7 +89,7 @@ class Stream:
 
     __slots__ = (
         "account", "address", "behind_since", "budget", "catches_up", "closed", "ends_at", "id", "id_line",
-        "on_close", "opened_at", "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start",
+        "on_close", "on_write", "opened_at", "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start",
         "subscriptions",
     )  # fmt: skip
 
@@ -118,6 +118,8 @@ class Stream:
         self.ends_at = self.opened_at + age_s if age_s else math.inf
         self.closed: CloseReason | None = None
         self.on_close: Callable[[Stream], None] | None = None
+        # Told how many frames and bytes the sink took.
+        self.on_write: Callable[[int, int], None] | None = None
 
     @property
     def has_cursor(self) -> bool:
@@ -147,6 +149,8 @@ class Stream:
             return self.closed is not None
         self.behind_since = 0.0
         self.sent_frames += len(self.queue)
+        if self.on_write is not None:
+            self.on_write(len(self.queue), self.queued_bytes)
         self.queue = []
         self.queued_bytes = 0
         return True

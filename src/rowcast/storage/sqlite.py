@@ -15,8 +15,9 @@ from rowcast.sql import SQLITE
 from rowcast.storage import StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_errors import translate
-from rowcast.storage.sqlite_readers import Budget, Read, Readers
+from rowcast.storage.sqlite_readers import Budget, Read, Readers, Statements
 from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
+from rowcast.storage.timed import BlockTimes, Timed
 
 
 class SQLiteStorage:
@@ -40,6 +41,8 @@ class SQLiteStorage:
     ) -> None:
         self.path = str(path)
         self._budget_s = budget_s
+        # How long blocks take, for who asks.
+        self.times: BlockTimes | None = None
         self._readers = Readers(self.path, query_timeout_s)
         try:
             self._writer = Writer(self.path, self._readers, create=create)
@@ -70,16 +73,20 @@ class SQLiteStorage:
     def before_commit(self, call: BeforeCommit | None) -> None:
         self._writer.before_commit = call
 
-    def read(self) -> Read:
+    def read(self) -> AbstractContextManager[Statements]:
         """Open a reader on one consistent state, for a `with` block.
 
         Inside a `write` block it sees the state before the transaction.
         """
-        return Read(self._readers)
+        block = Read(self._readers)
+        return block if self.times is None else Timed(block, self.times.reads)
 
     def write(self) -> AbstractContextManager[SQLiteTransaction]:
         """Open a write transaction, or a savepoint in that of this thread."""
-        return self._writer.open()
+        block = self._writer.open()
+        if self.times is None or self._writer.is_mine():
+            return block
+        return Timed(block, self.times.writes, self.times.waits)
 
     def budget(self) -> Budget:
         """Bound the reads and writes that are opened in this block on this thread.

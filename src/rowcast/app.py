@@ -224,7 +224,7 @@ class _Running:
         self.activity = ActivityLog(directory.auxiliary, self.settings)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
         self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
-        self.pipeline = self._pipeline(config)
+        self.pipeline = self.measuring.serving(self._pipeline(config))
         runs = (self.hub.run(), self.hub.beat(), self.activity.run(), self._expire(), *self.measuring.runs())
         self._tasks = [asyncio.ensure_future(task) for task in runs]
 

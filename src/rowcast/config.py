@@ -35,6 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_age_s: for how long a position stays valid.
     metrics: where the numbers for Prometheus are: "" nowhere, "api" at /api/metrics for superusers, else `host:port`.
     metrics_labels: labels of every number ("node=a").
+    otel: whether traces are sent to where the OTEL_* variables of the environment say.
     drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
@@ -58,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_age_s: float = 86_400
     metrics: str = ""
     metrics_labels: tuple[str, ...] = ()
+    otel: bool = False
     drain_s: float = 0
     allow_unknown_migrations: bool = False
 

@@ -16,10 +16,10 @@ from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, unescape
+from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, paths, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
-from rowcast.api.timings import Timings
+from rowcast.api.timings import STATIC, Timings
 from rowcast.config import SettingsRef
 from rowcast.errors import (
     ApiError,
@@ -107,6 +107,10 @@ class Pipeline:
             _log.debug("%d %s %s %.1f ms", answer.status, request.method, request.raw_path, took_s * 1000)
         if self._activity.is_on and (error is not None or route.is_success_logged):
             self._note(request, answer.status, took_s, error)
+
+    def pattern(self, scope: Scope) -> str:
+        """Return the pattern of the route that a request meets, STATIC where it is none."""
+        return self._routes.match(scope["method"], paths(scope)[1])[0].path or STATIC
 
     async def _answer(self, request: Request, route: Route) -> Answer:
         settings = self._settings.current

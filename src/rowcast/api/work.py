@@ -13,6 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from rowcast.storage import BudgetExceededError, Storage
@@ -34,11 +36,15 @@ class Pool:
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size, self.pending = name, size, 0
+        # Whether calls run in the context of who asks, which only tracing needs.
+        self.carries_context = False
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"rowcast-{name}")
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread."""
         self.pending += 1
+        if self.carries_context:
+            call = partial(copy_context().run, call)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     help="Serve numbers for Prometheus: at /metrics of an address of their own, or at /api/metrics for superusers.",
 )
 @click.option("--metrics-label", "metrics_labels", multiple=True, metavar="NAME=VALUE", help="A label of every number.")
+@click.option("--otel", is_flag=True, help="Send traces with OTLP, as the OTEL_* variables of the environment say.")
 @click.option(
     "--drain",
     "drain_s",

@@ -23,6 +23,8 @@ class Tally:
     """
 
     on_write: Callable[[int, int], None] | None = None
+    on_written: Callable[[Position], None] | None = None
+    """Called with what `written` is."""
 
     def __init__(self) -> None:
         self.closed: Counter[CloseReason] = Counter()
@@ -31,6 +33,8 @@ class Tally:
 
     def written(self, delivered: Position) -> None:
         """Note that everything up to a position was written."""
+        if self.on_written is not None:
+            self.on_written(delivered)
 
 
 class Measured(Tally):
@@ -54,6 +58,7 @@ class Measured(Tally):
 
     def written(self, delivered: Position) -> None:
         """Note that everything up to a position was written."""
+        super().written(delivered)
         under_way, number = self._under_way, delivered.number
         if not under_way or under_way[0][0] > number:
             return

@@ -6,6 +6,7 @@ Puts together the readers, the writer and the checkpoints of one file; see
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from rowcast.storage.sqlite_errors import translate
 from rowcast.storage.sqlite_readers import Budget, Read, Readers, Statements
 from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
 from rowcast.storage.timed import BlockTimes, Timed
+
+AroundWrite = Callable[[AbstractContextManager[SQLiteTransaction]], AbstractContextManager[SQLiteTransaction]]
 
 
 class SQLiteStorage:
@@ -43,6 +46,8 @@ class SQLiteStorage:
         self._budget_s = budget_s
         # How long blocks take, for who asks.
         self.times: BlockTimes | None = None
+        # Put around every write transaction, for who traces.
+        self.around_write: AroundWrite | None = None
         self._readers = Readers(self.path, query_timeout_s)
         try:
             self._writer = Writer(self.path, self._readers, create=create)
@@ -84,9 +89,11 @@ class SQLiteStorage:
     def write(self) -> AbstractContextManager[SQLiteTransaction]:
         """Open a write transaction, or a savepoint in that of this thread."""
         block = self._writer.open()
-        if self.times is None or self._writer.is_mine():
+        if (self.times is None and self.around_write is None) or self._writer.is_mine():
             return block
-        return Timed(block, self.times.writes, self.times.waits)
+        if self.times is not None:
+            block = Timed(block, self.times.writes, self.times.waits)
+        return block if self.around_write is None else self.around_write(block)
 
     def budget(self) -> Budget:
         """Bound the reads and writes that are opened in this block on this thread.

@@ -87,8 +87,8 @@ def _realtime(hub: Hub, tally: Measured) -> Iterator[Metric]:
         "rowcast_audiences", "Different subscriptions, each judged once for a change.", hub.index.group_count()
     )
     yield _counter("rowcast_changes_judged", "Changes of records that somebody listened to.", tally.judged)
-    yield _counter("rowcast_events_delivered", "Events that were handed to sockets.", tally.frames)
-    yield _counter("rowcast_events_written_bytes", "Bytes of events that were handed to sockets.", tally.written_bytes)
+    yield _counter("rowcast_events_delivered", "Events that were handed to sockets.", tally.sockets.frames)
+    yield _counter("rowcast_events_written_bytes", "Bytes of events that were handed to sockets.", tally.sockets.size)
     waiting = hub.rounds.waiting_bytes()
     yield _gauge("rowcast_events_queued_bytes", "Bytes that wait for streams whose sockets are full.", waiting)
     lag = HistogramMetricFamily(

@@ -134,7 +134,7 @@ class Hub:
         """
         self.admit(address)
         stream = Stream(sink, address=address, account=self._accounts.guest, budget=self._budget, start=start)
-        stream.on_close, stream.on_write = self._forget, self.tally.on_write
+        stream.on_close, stream.written = self._forget, self.tally.sockets
         self._streams[stream.id] = stream
         self._addresses[address] += 1
         return stream

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from rowcast.realtime.stream import CloseReason
+from rowcast.realtime.stream import CloseReason, Written
 from rowcast.schema.record import Position
 from rowcast.tallies import FAST_S, Histogram
 
@@ -18,11 +18,10 @@ class Tally:
     """Counts since the start, on the event loop. What costs something is off unless `Measured` is used.
 
     judged: changes that somebody listened to. resumed: streams that asked for a position and
-    got it (True) or started anew (False). `on_write` is called with the number of frames and bytes
-    of each piece that a socket takes.
+    got it (True) or started anew (False). `sockets` counts what the sockets took.
     """
 
-    on_write: Callable[[int, int], None] | None = None
+    sockets: Written | None = None
     on_written: Callable[[Position], None] | None = None
     """Called with what `written` is."""
 
@@ -46,11 +45,9 @@ class Measured(Tally):
 
     def __init__(self) -> None:
         super().__init__()
-        self.frames = 0
-        self.written_bytes = 0
+        self.sockets: Written = Written()
         self.lag = Histogram(FAST_S)
         self._under_way: deque[tuple[int, float]] = deque(maxlen=_MAX_UNDER_WAY)
-        self.on_write = self._wrote
 
     def committed(self, last: Position) -> None:
         """Note a commit by the position of its last change. May be called from any thread, under the write lock."""
@@ -65,7 +62,3 @@ class Measured(Tally):
         now = time.perf_counter()
         while under_way and under_way[0][0] <= number:
             self.lag.observe(now - under_way.popleft()[1])
-
-    def _wrote(self, frames: int, size: int) -> None:
-        self.frames += frames
-        self.written_bytes += size

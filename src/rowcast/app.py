@@ -52,6 +52,7 @@ from rowcast.credentials import TokenKind
 from rowcast.errors import RowcastError
 from rowcast.mail.configured import ConfiguredMailer
 from rowcast.mail.outbox import Outbox
+from rowcast.measuring import Measuring
 from rowcast.pictures.workshop import Workshop
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
@@ -140,7 +141,7 @@ class App:
     async def drain(self) -> None:
         """End all realtime streams, many ones spread over some seconds, and refuse new ones."""
         if self._running is not None:
-            await self._running.hub.drain()
+            await self._running.hub.drain(self.config.drain_s)
 
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
@@ -182,6 +183,7 @@ class _Running:
     def __init__(self, config: Config, directory: DataDir, crons: Crons) -> None:
         storage = directory.data
         self.directory, self.crons = directory, crons
+        self.measuring = Measuring(config)
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
         link = link_of(directory.path, new_node())
@@ -205,6 +207,7 @@ class _Running:
             node=link.name,
             is_shared=lambda: link.has_others,
             heartbeat_s=config.heartbeat_s,
+            tally=self.measuring.tally,
         )
         fresh = Freshness(
             storage,
@@ -221,7 +224,7 @@ class _Running:
             refresh=fresh.refresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
-        storage.publish = follower.publish
+        storage.publish = self.measuring.publishing(follower.publish)
         self.nodes = Nodes(self.hub, link, self._authenticate)
         self.membership = Membership(link, follower, self.nodes, fresh)
         self.records = Records(
@@ -260,11 +263,12 @@ class _Running:
             delete_expired_mfas=self.accounts.delete_expired_mfas,
             delete_expired_otps=self.accounts.delete_expired_otps,
         )
-        self.pipeline = self._pipeline(config)
+        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
+        self.pipeline = self.measuring.serving(self._pipeline(config))
         self.joining = asyncio.ensure_future(self.membership.join())
         followed = self.membership.run(self.joining)
         runs = (self.hub.run(), self.hub.beat(), self.activity.run(), CronRunner(crons, storage).run(), followed)
-        self._tasks = [asyncio.ensure_future(task) for task in runs]
+        self._tasks = [asyncio.ensure_future(task) for task in (*runs, *self.measuring.runs())]
 
     def _pipeline(self, config: Config) -> Pipeline:
         limits = RateLimits(self.settings)
@@ -273,7 +277,7 @@ class _Running:
         batch = Batch(storage, self.catalog, self.records)
         files = Files(storage, self.catalog, self.rules)
         routes = table(
-            health=Health(self.settings),
+            health=Health(self.settings, lambda: self.hub.is_stopping),
             collections=CollectionsApi(self.work, self.collections),
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
@@ -291,6 +295,7 @@ class _Running:
             limits=limits,
             cors=Cors(config.origins),
             activity=self.activity,
+            timings=self.measuring.timings,
         )
 
     def _announce(self, change: CollectionChange) -> None:
@@ -305,6 +310,7 @@ class _Running:
             logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
             crons=CronsApi(self.crons),
             sql=SqlApi(sql),
+            metrics=self.measuring.api(),
         )
 
     async def _authenticate(self, token: str) -> Record | None:
@@ -333,4 +339,5 @@ class _Running:
         self.log_work.close()
         self.outbox.close()
         self.activity.close()
+        self.measuring.close()
         self.directory.close()

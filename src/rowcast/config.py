@@ -39,6 +39,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_changes: how many changes a stream with a cursor can resume over.
     log_max_age_s: for how long a position stays valid.
     activity_max_rows: how many requests the log of requests holds; one takes some 500 bytes, 8,000 at the very most.
+    metrics: where the numbers for Prometheus are: "" nowhere, "api" at /api/metrics for superusers, else `host:port`.
+    metrics_labels: labels of every number ("node=a").
+    otel: whether traces are sent to where the OTEL_* variables of the environment say.
+    drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -62,6 +66,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_changes: int = 100_000
     log_max_age_s: float = 86_400
     activity_max_rows: int = 500_000
+    metrics: str = ""
+    metrics_labels: tuple[str, ...] = ()
+    otel: bool = False
+    drain_s: float = 0
     allow_unknown_migrations: bool = False
 
 

@@ -54,6 +54,11 @@ class ActivityLog:
         self.dropped = 0
 
     @property
+    def queued(self) -> int:
+        """How many entries wait to be written."""
+        return len(self._queue)
+
+    @property
     def is_on(self) -> bool:
         """Whether requests are logged at all."""
         return self._settings.current.logs.max_days > 0

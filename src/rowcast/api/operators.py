@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from rowcast.api.crons import CronsApi
 from rowcast.api.logs import LogsApi
+from rowcast.api.metrics import MetricsApi
+from rowcast.api.route import Route, superuser_only
 from rowcast.api.settings import SettingsApi
 from rowcast.api.sql import SqlApi
 
@@ -18,3 +20,10 @@ class Operators:
     logs: LogsApi
     crons: CronsApi
     sql: SqlApi
+    metrics: MetricsApi | None = None
+
+    def optional(self) -> list[Route]:
+        """Return the routes that are there only where the operator wants them."""
+        if self.metrics is None:
+            return []
+        return [Route("GET", "/api/metrics", self.metrics.show, superuser_only, is_success_logged=False)]

@@ -19,9 +19,10 @@ from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import ELSEWHERE, Authenticate, Receive, Request, Scope, Send, unescape
+from rowcast.api.request import ELSEWHERE, Authenticate, Receive, Request, Scope, Send, paths, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
+from rowcast.api.timings import STATIC, Timings
 from rowcast.config import SettingsRef
 from rowcast.errors import (
     ApiError,
@@ -67,6 +68,7 @@ class Pipeline:
         limits: RateLimits,
         cors: Cors,
         activity: ActivityLog,
+        timings: Timings | None = None,
     ) -> None:
         self._routes = routes
         self._authenticate = authenticate
@@ -77,6 +79,7 @@ class Pipeline:
         self._cors = cors
         self._activity = activity
         self.spool = ELSEWHERE
+        self._timings = timings
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,11 +112,17 @@ class Pipeline:
                 await asyncio.to_thread(request.cleanup)
         await answer.send(request, send, headers + _SECURITY)
         took_s = time.perf_counter() - started
+        if self._timings is not None:
+            self._timings.note(route, answer.status, took_s)
         if self._is_traced:
             ms = round(took_s * 1000, 1)
             _log.debug("%s %s", request.method, request.raw_path, extra={"status": answer.status, "ms": ms})
         if self._activity.is_on and (error is not None or route.is_success_logged):
             self._note(request, answer.status, took_s, error)
+
+    def pattern(self, scope: Scope) -> str:
+        """Return the pattern of the route that a request meets, STATIC where it is none."""
+        return self._routes.match(scope["method"], paths(scope)[1])[0].path or STATIC
 
     async def _answer(self, request: Request, route: Route) -> Answer:
         await self._freshen()

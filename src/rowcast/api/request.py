@@ -56,7 +56,7 @@ class Request:
         self.scope = scope
         self.receive = receive
         self.method: str = scope["method"]
-        self.path, self.raw_path = _paths(scope)
+        self.path, self.raw_path = paths(scope)
         # Reversed, so that the first of equal names stays.
         self.headers: dict[bytes, bytes] = dict(list(scope["headers"])[::-1])
         self.values: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ class Request:
         self.cleanups.clear()
 
 
-def _paths(scope: Scope) -> tuple[str, str]:
+def paths(scope: Scope) -> tuple[str, str]:
     """Return the decoded and the encoded path below the mount point."""
     path: str = scope["path"]
     raw = scope.get("raw_path")

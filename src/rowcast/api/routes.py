@@ -37,6 +37,7 @@ def table(  # noqa: PLR0913 -- one for each part of the API
     one = root + "/{collection}"
     return [
         Route("GET", "/api/health", health.check),
+        Route("GET", "/api/ready", health.ready, is_success_logged=False),
         Route("GET", root, collections.list, superuser_only),
         Route("POST", root, collections.create, superuser_only),
         Route("PUT", root + "/import", collections.import_, superuser_only),
@@ -93,4 +94,5 @@ def table(  # noqa: PLR0913 -- one for each part of the API
         Route("GET", inspector.PATH, inspector.page, is_success_logged=False),
         Route("GET", inspector.PATH + "/", inspector.slash, is_success_logged=False),
         Route("GET", inspector.PATH + "/{name}", inspector.part, is_success_logged=False),
+        *operators.optional(),
     ]

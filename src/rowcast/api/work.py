@@ -13,6 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from rowcast.storage import BudgetExceededError, Storage
@@ -31,20 +33,52 @@ _SLOW_FOR_S = 10.0
 _MAX_SLOW = 1024
 
 
+class Pool:
+    """Threads for one kind of call. `pending` counts the calls that run or wait for a thread."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size, self.pending = name, size, 0
+        # Whether calls run in the context of who asks, which only tracing needs.
+        self.carries_context = False
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"rowcast-{name}")
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call in a thread."""
+        self.pending += 1
+        if self.carries_context:
+            call = partial(copy_context().run, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        finally:
+            self.pending -= 1
+
+    def close(self) -> None:
+        """Wait for what runs and let the threads go."""
+        self._threads.shutdown(cancel_futures=True)
+
+
 class Work:
     """Runs calls of one storage. Used on the event loop."""
 
     def __init__(self, storage: Storage) -> None:
         self._budget = storage.budget
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rowcast-read")
-        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="rowcast-write")
+        self._readers = Pool("read", _READERS)
+        self._writers = Pool("write", _WRITERS)
         # Apart from the others, which slow queries of somebody else may keep busy.
-        self._shapers = ThreadPoolExecutor(_SHAPERS, thread_name_prefix="rowcast-shape")
+        self._shapers = Pool("shape", _SHAPERS)
         # One core stays free for the loop, whatever is asked of the others.
-        self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="rowcast-hash")
+        self._hashers = Pool("hash", max(1, (os.cpu_count() or 2) - 1))
         # Apart from all others: a bucket that does not answer holds them for a minute.
-        self._transfers = ThreadPoolExecutor(_TRANSFERS, thread_name_prefix="rowcast-file")
-        self._uploaders = ThreadPoolExecutor(_UPLOADERS, thread_name_prefix="rowcast-upload")
+        self._transfers = Pool("file", _TRANSFERS)
+        self._uploaders = Pool("upload", _UPLOADERS)
+        self.pools = (
+            self._readers,
+            self._writers,
+            self._shapers,
+            self._hashers,
+            self._transfers,
+            self._uploaders,
+        )
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
     async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
@@ -56,11 +90,11 @@ class Work:
             except BudgetExceededError:
                 if key is not None:
                     self._remember(key)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        return await self._readers.run(call)
 
     async def shape(self, call: Callable[[], T]) -> T:
         """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._shapers, call)
+        return await self._shapers.run(call)
 
     async def write(self, call: Callable[[], T]) -> T:
         """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""
@@ -72,28 +106,24 @@ class Work:
 
     async def slow(self, call: Callable[[], T]) -> T:
         """Run a call that is long by nature (imports, schema changes) in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._writers, call)
+        return await self._writers.run(call)
 
     async def transfer(self, call: Callable[[], T]) -> T:
         """Run a call that reads a stored file."""
-        return await asyncio.get_running_loop().run_in_executor(self._transfers, call)
+        return await self._transfers.run(call)
 
     async def upload(self, call: Callable[[], T]) -> T:
         """Run a write that brings files."""
-        return await asyncio.get_running_loop().run_in_executor(self._uploaders, call)
+        return await self._uploaders.run(call)
 
     async def hash(self, call: Callable[[], T]) -> T:
         """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._hashers, call)
+        return await self._hashers.run(call)
 
     def close(self) -> None:
         """Wait for what runs and let the threads go."""
-        self._readers.shutdown(cancel_futures=True)
-        self._shapers.shutdown(cancel_futures=True)
-        self._writers.shutdown(cancel_futures=True)
-        self._hashers.shutdown(cancel_futures=True)
-        self._transfers.shutdown(cancel_futures=True)
-        self._uploaders.shutdown(cancel_futures=True)
+        for pool in self.pools:
+            pool.close()
 
     def _is_slow(self, key: Hashable) -> bool:
         until = self._slow.get(key)

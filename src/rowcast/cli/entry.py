@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from rowcast import __version__
+from rowcast.cli.doctor import doctor
 from rowcast.cli.options import SHARED, SWITCHES
 from rowcast.cli.serve import serve
 from rowcast.cli.superuser import superuser
@@ -53,4 +54,5 @@ def command() -> None:
 
 
 command.add_command(serve)
+command.add_command(doctor)
 command.add_command(superuser)

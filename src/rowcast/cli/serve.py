@@ -39,6 +39,21 @@ if TYPE_CHECKING:
     show_default=True,
     help="The least level that is written there; --dev is debug.",
 )
+@click.option(
+    "--metrics",
+    default="",
+    metavar="ADDRESS|api",
+    help="Serve numbers for Prometheus: at /metrics of an address of their own, or at /api/metrics for superusers.",
+)
+@click.option("--metrics-label", "metrics_labels", multiple=True, metavar="NAME=VALUE", help="A label of every number.")
+@click.option("--otel", is_flag=True, help="Send traces with OTLP, as the OTEL_* variables of the environment say.")
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(min=0, max=600),
+    default=0,
+    help="Over how many seconds a stop ends the streams, while /api/ready answers 503.",
+)
 @shared
 def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers: int, **options: object) -> None:
     """Start the web server."""

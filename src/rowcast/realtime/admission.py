@@ -15,11 +15,11 @@ class Admission:
         self._limits = limits
         self._addresses: Counter[str] = Counter()
         self._total = 0
-        self._is_stopping = False
+        self.is_stopping = False
 
     def check(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
-        if self._is_stopping:
+        if self.is_stopping:
             raise ApiError("The server is stopping.", status=503)
         if self._total >= self._limits.total:
             raise ApiError("Too many realtime connections.", status=503)
@@ -41,4 +41,4 @@ class Admission:
 
     def stop(self) -> None:
         """Refuse every stream from now on."""
-        self._is_stopping = True
+        self.is_stopping = True

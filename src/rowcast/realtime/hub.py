@@ -13,29 +13,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from rowcast.bus import Bus, CollectionChange, Event, Lost, Message
 from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
 from rowcast.realtime import frames, topics
-from rowcast.realtime.accounts import Account, Accounts
+from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.admission import Admission
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
+from rowcast.realtime.draining import end_gently
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement, reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
+from rowcast.realtime.rights import Rights
 from rowcast.realtime.rounds import SLICE_S, Rounds
-from rowcast.realtime.stream import Budget, CloseReason, Limits, Sink, Stream, new_client_id
+from rowcast.realtime.stream import Budget, Limits, Sink, Stream, new_client_id
+from rowcast.realtime.tally import Tally
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Position, Record
-from rowcast.schema.rows import moved
 from rowcast.storage import BudgetExceededError, Reader, Storage
 
 _log = logging.getLogger(__name__)
@@ -48,9 +49,6 @@ _GROUPS = 64
 
 _BEATS = 50
 """In how many steps the heartbeats of a period go out, so that streams do not wake all at once."""
-
-_STREAMS_PER_S = 2_000
-"""How fast streams are ended when the server stops: their clients come back all at once otherwise."""
 
 
 class Hub:
@@ -70,6 +68,7 @@ class Hub:
         node: str = "",
         is_shared: Callable[[], bool] = lambda: False,
         heartbeat_s: float = 25.0,
+        tally: Tally | None = None,
     ) -> None:
         self.log = log
         self._catalog = catalog
@@ -84,7 +83,7 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
         self._accounts = Accounts()
-        self._index = TopicIndex()
+        self.index = TopicIndex()
         self._progress = Progress(log.end)
         self._replays = Replays(
             storage=storage,
@@ -94,12 +93,11 @@ class Hub:
             accounts=self._accounts,
             log=log,
             progress=self._progress,
-            join=self._index.join,
+            join=self.index.join,
         )
-        self._rounds = Rounds()
-        # Counts what was heard of accounts: who looked one up before may have to look again.
-        self.account_changes = 0
-        self.closed: Counter[CloseReason] = Counter()
+        self.rounds = Rounds()
+        self._rights = Rights(self._accounts, leave=self._leave, join=self._join)
+        self.tally = tally or Tally()
 
     # -- streams ---------------------------------------------------------------
 
@@ -113,6 +111,16 @@ class Hub:
     def turn(self) -> asyncio.Lock:
         """Held while a change is judged and delivered."""
         return self._progress.turn
+
+    @property
+    def account_changes(self) -> int:
+        """How many changes of accounts were heard: who looked one up before that many may have to look again."""
+        return self._rights.changes
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether new streams are refused because the server stops."""
+        return self._admission.is_stopping
 
     def admit(self, address: str) -> None:
         """Raise where a new stream is refused: 503 while the server stops or is full, 429 past the address's share."""
@@ -128,7 +136,7 @@ class Hub:
         client_id = new_client_id(self._node)
         account, budget = self._accounts.guest, self._budget
         stream = Stream(sink, client_id, address=address, account=account, budget=budget, start=start)
-        stream.on_close = self._forget
+        stream.on_close, stream.written = self._forget, self.tally.sockets
         self._streams[stream.id] = stream
         return stream
 
@@ -150,7 +158,7 @@ class Hub:
         if current is not None and not current.is_same(auth):
             raise ForbiddenError("The current and the previous request authorization don't match.")
         self._leave(stream)
-        self._set_account(stream, auth)
+        self._rights.assign(stream, auth)
         stream.subscriptions = {text: topics.parse(text) for text in texts if text}
         if stream.resume_from is not None:
             start, stream.resume_from = stream.resume_from, None
@@ -159,7 +167,7 @@ class Hub:
         self._join(stream)
         if stream.has_cursor and not stream.catches_up:
             # What is new about its topics begins here.
-            self._rounds.push_soon(stream, frames.progress(self._progress.delivered))
+            self.rounds.push_soon(stream, frames.progress(self._progress.delivered))
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -179,13 +187,10 @@ class Hub:
         for stream in self:
             stream.close("stop")
 
-    async def drain(self) -> None:
-        """End every stream, many ones spread over some seconds; new ones are refused from now on."""
+    async def drain(self, over_s: float = 0.0) -> None:
+        """End every stream, spread over some seconds; new ones are refused from now on."""
         self._admission.stop()
-        for count, stream in enumerate(self, start=1):
-            stream.close("stop")
-            if count % (_STREAMS_PER_S // 20) == 0:
-                await asyncio.sleep(1 / 20)
+        await end_gently(self, over_s)
         self.close()
 
     def wants_before(self, collection: Collection) -> bool:
@@ -194,7 +199,7 @@ class Hub:
         So it is where somebody listens, and what decides about the event, or what it
         shows, reads other rows, which may go with the record. May be called from any thread.
         """
-        heads = self._index.heads(collection)
+        heads = self.index.heads(collection)
         return bool(heads) and (
             any(head.with_options for head in heads) or reads_rows(collection, self._rules, self._catalog.current)
         )
@@ -204,7 +209,7 @@ class Hub:
 
         May be called from any thread.
         """
-        return any(head.with_leave for head in self._index.heads(collection))
+        return any(head.with_leave for head in self.index.heads(collection))
 
     def _leave(self, stream: Stream) -> None:
         """Take a stream out of the index that it is in, before its topics or its account change."""
@@ -212,11 +217,11 @@ class Hub:
             self._replays.index.leave(stream)
             self._replays.step_out(stream)
         else:
-            self._index.leave(stream)
+            self.index.leave(stream)
 
     def _join(self, stream: Stream) -> None:
         """Put a stream into the index that it belongs to."""
-        (self._replays.index if stream.catches_up else self._index).join(stream)
+        (self._replays.index if stream.catches_up else self.index).join(stream)
 
     def _forget(self, stream: Stream) -> None:
         self._leave(stream)
@@ -224,9 +229,9 @@ class Hub:
         self._accounts.release(stream)
         if self._streams.pop(stream.id, None) is not None:
             self._admission.leave(stream.address)
-        self._rounds.forget(stream)
+        self.rounds.forget(stream)
         if stream.closed:
-            self.closed[stream.closed] += 1
+            self.tally.closed[stream.closed] += 1
 
     # -- messages --------------------------------------------------------------
 
@@ -246,11 +251,11 @@ class Hub:
             tx.changes.append(told)
 
     def _send(self, message: Message) -> None:
-        for group in self._index.groups(message.topic):
+        for group in self.index.groups(message.topic):
             body = frames.body(group.subscription.event_name, message.data)
             with_id = frames.id_line(str(message.position or self._progress.delivered)) + body
             for stream in group.streams():
-                self._rounds.push(stream, with_id if stream.has_cursor else body)
+                self.rounds.push(stream, with_id if stream.has_cursor else body)
         if message.position is not None:
             self._progress.move(message.position)
 
@@ -278,7 +283,8 @@ class Hub:
     async def _tell(self, events: Sequence[Event]) -> None:
         try:
             await self._dispatch_round(events)
-            await self._rounds.write()
+            await self.rounds.write()
+            self.tally.written(self._progress.delivered)
         except Exception:  # noqa: BLE001 - without this task no stream would hear anything any more
             _log.exception("changes could not be told")
             for stream in self:
@@ -291,7 +297,7 @@ class Hub:
         turn_ends = time.monotonic() + SLICE_S
         for event in events:
             if isinstance(event, CollectionChange):
-                self._collection_changed(event)
+                self._rights.change_collection(event)
             elif isinstance(event, Message):
                 self._send(event)
             elif isinstance(event, Lost):
@@ -307,17 +313,18 @@ class Hub:
 
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
-            self._account_changed(change)
+            self._rights.change(change)
         collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        addressees = list(self._index.addressees(collection, change.record.id))
+        addressees = list(self.index.addressees(collection, change.record.id))
         if addressees:
+            self.tally.judged += 1
             try:
                 deliveries: list[Delivery] = []
                 for first in range(0, len(addressees), _GROUPS):
                     if first:
                         await asyncio.sleep(0)
                     deliveries += await self._judge(change, addressees[first : first + _GROUPS])
-                deliver(change, deliveries, self._rounds.push, behind=self._progress.delivered)
+                deliver(change, deliveries, self.rounds.push, behind=self._progress.delivered)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": collection.name})
@@ -325,7 +332,7 @@ class Hub:
                     for stream in addressee.group.streams():
                         stream.close("failed")
         if change.action == "delete":
-            self._account_changed(change)
+            self._rights.change(change)
 
     async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         try:
@@ -355,53 +362,3 @@ class Hub:
                         stream.close("aged")
                     stream.beat(self._progress.delivered)
                 await asyncio.sleep(self._heartbeat_s / _BEATS)
-
-    # -- accounts --------------------------------------------------------------
-
-    def _set_account(self, stream: Stream, auth: Record | None) -> None:
-        self._accounts.release(stream)
-        if auth is None:
-            return
-        known = self._accounts.find(auth.collection.id, auth.id)
-        if known is not None and known.record is not None and known.record.text("tokenKey") != auth.text("tokenKey"):
-            # The change that ends the older tokens is still on its way here.
-            self._revoke(known)
-        self._accounts.assign(stream, auth)
-
-    def _revoke(self, account: Account) -> None:
-        """Make guests of all streams of an account; they keep their topics."""
-        for stream in self._accounts.streams(account):
-            self._leave(stream)
-            self._accounts.release(stream)
-            self._join(stream)
-
-    def _account_changed(self, change: Change) -> None:
-        """Take over the new values of an account, or its rights away. Copies realtimeUpdateClientsAuth."""
-        record = change.record
-        if not record.collection.is_auth:
-            return
-        self.account_changes += 1
-        account = self._accounts.find(record.collection.id, record.id)
-        if account is None or account.record is None:
-            return
-        if change.action == "delete" or account.record.text("tokenKey") != record.text("tokenKey"):
-            self._revoke(account)
-        else:
-            self._accounts.update(account, record)
-
-    def _collection_changed(self, event: CollectionChange) -> None:
-        """Take the rights of accounts away whose collection is gone or has a new token secret."""
-        self.account_changes += 1
-        before, after = event.before, event.after
-        is_revoked = after is None or (
-            before.auth is not None
-            and after.auth is not None
-            and before.auth.auth_token.secret != after.auth.auth_token.secret
-        )
-        for account in self._accounts:
-            if account.kind != before.id or account.record is None:
-                continue
-            if is_revoked:
-                self._revoke(account)
-            elif after is not None:
-                self._accounts.update(account, moved(account.record, after))

@@ -43,6 +43,10 @@ class TopicIndex:
         """How many topics somebody asked for."""
         return len(self._topics)
 
+    def group_count(self) -> int:
+        """How many different subscription strings there are."""
+        return sum(head.groups for head in self._heads.values())
+
     def join(self, stream: Stream) -> None:
         """Add a stream to the groups of its subscriptions."""
         for text, subscription in stream.subscriptions.items():

@@ -23,6 +23,10 @@ class Rounds:
         self._dirty: list[Stream] = []
         self._waiting: dict[Stream, None] = {}
 
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait for streams whose sockets were full."""
+        return sum(stream.queued_bytes + stream.sink.pending() for stream in self._waiting)
+
     def push(self, stream: Stream, frame: bytes) -> None:
         """Give a stream a frame for the next round."""
         if not stream.queue:

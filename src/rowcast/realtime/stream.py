@@ -78,6 +78,14 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Written:
+    """How many frames, and how many bytes of them, sinks have taken."""
+
+    frames: int = 0
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How much may wait for one stream before it is closed as slow, and how long it may last (0: for ever)."""
@@ -106,7 +114,7 @@ class Stream:
     __slots__ = (
         "account", "address", "behind_since", "budget", "catches_up", "closed", "ends_at", "id", "id_line",
         "on_close", "opened_at", "queue", "queued_bytes", "resume_from", "sent_frames", "sink", "start",
-        "subscriptions",
+        "subscriptions", "written",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +149,8 @@ class Stream:
         self.ends_at = self.opened_at + age_s if age_s else math.inf
         self.closed: CloseReason | None = None
         self.on_close: Callable[[Stream], None] | None = None
+        # Counts for all streams together, where somebody wants to know.
+        self.written: Written | None = None
 
     @property
     def has_cursor(self) -> bool:
@@ -170,6 +180,10 @@ class Stream:
             return self.closed is not None
         self.behind_since = 0.0
         self.sent_frames += len(self.queue)
+        written = self.written
+        if written is not None:
+            written.frames += len(self.queue)
+            written.size += self.queued_bytes
         self.queue = []
         self.queued_bytes = 0
         return True

@@ -6,6 +6,7 @@ Puts together the readers, the writer and the checkpoints of one file; see
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from rowcast.sql import SQLITE
 from rowcast.storage import Bounds, Outcome, StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_errors import translate
-from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot
+from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot, Statements
 from rowcast.storage.sqlite_script import read_script
 from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
+from rowcast.storage.timed import BlockTimes, Timed
+
+AroundWrite = Callable[[AbstractContextManager[SQLiteTransaction]], AbstractContextManager[SQLiteTransaction]]
 
 
 class SQLiteStorage:
@@ -41,6 +45,10 @@ class SQLiteStorage:
     ) -> None:
         self.path = str(path)
         self._budget_s = budget_s
+        # How long blocks take, for who asks.
+        self.times: BlockTimes | None = None
+        # Put around every write transaction, for who traces.
+        self.around_write: AroundWrite | None = None
         self._readers = Readers(self.path, query_timeout_s)
         try:
             self._writer = Writer(self.path, self._readers, create=create)
@@ -71,12 +79,13 @@ class SQLiteStorage:
     def before_commit(self, call: BeforeCommit | None) -> None:
         self._writer.before_commit = call
 
-    def read(self) -> Read:
+    def read(self) -> AbstractContextManager[Statements]:
         """Open a reader on one consistent state, for a `with` block.
 
         Inside a `write` block it sees the state before the transaction.
         """
-        return Read(self._readers)
+        block = Read(self._readers)
+        return block if self.times is None else Timed(block, self.times.reads)
 
     def snapshot(self) -> SQLiteSnapshot:
         """Return a reader that keeps the present state; the log can't be emptied until it is closed."""
@@ -84,7 +93,12 @@ class SQLiteStorage:
 
     def write(self) -> AbstractContextManager[SQLiteTransaction]:
         """Open a write transaction, or a savepoint in that of this thread."""
-        return self._writer.open()
+        block = self._writer.open()
+        if (self.times is None and self.around_write is None) or self._writer.is_mine():
+            return block
+        if self.times is not None:
+            block = Timed(block, self.times.writes, self.times.waits)
+        return block if self.around_write is None else self.around_write(block)
 
     def budget(self) -> Budget:
         """Bound the reads and writes that are opened in this block on this thread.

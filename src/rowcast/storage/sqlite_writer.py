@@ -61,6 +61,11 @@ class Writer:
             return _Nested(current)
         return _Write(self)
 
+    def is_mine(self) -> bool:
+        """Whether this thread is in a transaction."""
+        current = self.transaction
+        return current is not None and current.thread == threading.get_ident()
+
     def take_turn(self, meter: Meter | None = None) -> None:
         """Wait for this thread's turn. Raises BudgetExceededError or StorageError where it does not come."""
         if self.turns.acquire(TURN_TIMEOUT_S if meter is None else _BUDGET_TURN_S):

@@ -17,7 +17,11 @@ def test_what_is_sealed_is_unsealed_and_differs_each_time() -> None:
     assert KEY.unseal(first.encode()) == KEY.unseal(second.encode()) == b"secret"
 
 
-@pytest.mark.parametrize("text", ["", "x", "c2VjcmV0", "!", KEY.seal(b"x")[:-4], SettingsKey("", b"o" * 32).seal(b"x")])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "c2VjcmV0", "!", KEY.seal(b"x")[:-4], SettingsKey("", b"o" * 32).seal(b"x")],
+    ids=["empty", "odd", "short", "no base64", "cut", "another key"],
+)
 def test_what_another_key_or_nobody_sealed_is_refused(text: str) -> None:
     with pytest.raises(SealError, match=r"^the key in \$KEY is not the one they were encrypted with$"):
         KEY.unseal(text.encode())

@@ -51,9 +51,11 @@ class Stream:
         self._progress = Progress()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._parts: tuple[asyncio.Task[None], ...] = ()
         self._client_id = ""
         self._submitted: tuple[frozenset[str], str] | None = None
         self._has_positions = False
+        self._start = ""
         self._is_established = False
         self._failures = 0
         self._stop_listening = transport.auth_store.on_change(lambda _token, _record: self._changed.set())
@@ -66,13 +68,16 @@ class Stream:
     def join(self, channel: Channel, start: str | None) -> None:
         """Take a channel in, and connect if it is the first. Raises UsageError.
 
-        `start` is a position to start behind, which only the first can choose.
+        `start` is a position to start behind. The first chooses it, and until the stream is
+        open others may join with the same.
         """
         if self._transport.is_closed:
             raise UsageError("the client is closed")
         if not self._channels:
-            self._task = asyncio.get_running_loop().create_task(self._run(start or "", self._task))
-        elif start and start != self._progress.cursor:
+            self._start = start or ""
+            self._is_established = False
+            self._task = asyncio.get_running_loop().create_task(self._run(self._start, self._task))
+        elif start and (start != self._start or self._is_established or self._client_id):
             raise UsageError("the stream runs already, from a position of its own: subscribe first, and load then")
         self._channels.setdefault(channel.key, []).append(channel)
         self._changed.set()
@@ -100,6 +105,10 @@ class Stream:
         self._changed.set()
         if not self._channels and self._task is not None:
             self._task.cancel()
+            # At once: what they received from now on would go to the subscriptions of the next connection.
+            for task in self._parts:
+                task.cancel()
+            self._client_id, self._submitted = "", None
 
     # -- the connection ---------------------------------------------------------------------------
 
@@ -134,13 +143,14 @@ class Stream:
 
     async def _connection(self) -> Exception:
         """Open a connection and serve it to its end; return why it ended."""
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._submit())]
+        self._parts = (asyncio.create_task(self._read()), asyncio.create_task(self._submit()))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            for task in self._parts:
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(*self._parts, return_exceptions=True)
+            self._parts = ()
             self._client_id, self._submitted = "", None
         # Both run until they fail; the other one is cancelled.
         error = next(result for result in results if isinstance(result, Exception))

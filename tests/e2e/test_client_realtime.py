@@ -121,6 +121,7 @@ async def test_a_list_is_gone_on_from_by_its_cursor(root: Client, kind: Kind) ->
         got = await anext(events)
         assert isinstance(got, Event)
         assert got.record == event
+        assert got.cursor
         with pytest.raises(UsageError, match="runs already"):
             await anext(posts.subscribe("x", cursor=page.cursor))
     async with posts.subscribe(cursor=got.cursor) as events:

@@ -39,7 +39,7 @@ class _Head(msgspec.Struct):
     cursor: str = ""
     resumed: bool = False
     action: str = ""
-    record: msgspec.Raw | None = None
+    record: msgspec.Raw = msgspec.Raw()
 
 
 class Stream:
@@ -220,7 +220,7 @@ class Stream:
             self._connect(frame, head)
             return
         is_position = frame.event == "PB_CURSOR"
-        is_change = head.record is not None and bool(head.action)
+        is_change = bool(bytes(head.record)) and bool(head.action)
         cursor = head.cursor if self._has_positions and (is_position or is_change) else ""
         if is_position and cursor:
             self._progress.reach(cursor)

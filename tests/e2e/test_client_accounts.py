@@ -91,7 +91,7 @@ async def test_mails_are_asked_for_and_wrong_tokens_refused(root: Client) -> Non
         ):
             with pytest.raises(ClientResponseError) as error:
                 await refused
-            assert error.value.data["token"]["code"] == "validation_invalid_token"
+            assert error.value.data["token"]["code"].startswith("validation_invalid_token")
         with pytest.raises(ClientResponseError) as error:
             await people.request_email_change("new@example.com")
         assert error.value.status == 401

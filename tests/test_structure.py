@@ -65,7 +65,7 @@ def test_packages_hold_reexports_or_protocols_only() -> None:
 def test_public_names_are_pinned() -> None:
     exported: list[str] = rowcast.__all__
     assert exported == sorted(exported)
-    assert exported == ["App", "Config", "__version__"]
+    assert exported == ["App", "Client", "Config", "__version__"]
     assert all(hasattr(rowcast, name) for name in exported)
 
 
@@ -129,6 +129,7 @@ PLANTED = {
     "input and output in the core": ("filters/planted.py", '"""Planted."""\n\nimport asyncio  # noqa: F401\n'),
     "web server below the edge": ("records/planted.py", '"""Planted."""\n\nimport uvicorn  # noqa: F401\n'),
     "driver outside of its home": ("admin/planted.py", '"""Planted."""\n\nimport apsw  # noqa: F401\n'),
+    "server in the client": ("client/planted.py", '"""Planted."""\n\nimport rowcast.errors  # noqa: F401\n'),
     "module without a place": ("helpers.py", '"""Planted."""\n'),
 }
 

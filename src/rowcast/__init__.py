@@ -1,6 +1,6 @@
 """rowcast: a realtime backend that every PocketBase client can talk to.
 
-`App` and `Config` are imported when they are first asked for, so that a tool that
+`App`, `Client` and `Config` are imported when they are first asked for, so that a tool that
 needs a part of the package does not load the server.
 """
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rowcast.app import App
+    from rowcast.client import Client
     from rowcast.config import Config
 
-__all__ = ["App", "Config", "__version__"]
+__all__ = ["App", "Client", "Config", "__version__"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"App": "rowcast.app", "Config": "rowcast.config"}
+_HOMES = {"App": "rowcast.app", "Client": "rowcast.client", "Config": "rowcast.config"}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the type is that of the export

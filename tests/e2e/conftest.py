@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from rowcast.client import Client
 from tests.e2e.client import OPENED
-from tests.e2e.server import Kind, Server, running, upsert_superuser
+from tests.e2e.server import SUPERUSER, Kind, Server, running, upsert_superuser
 
 
 @pytest.fixture(params=["rowcast", "reference"])
@@ -34,3 +35,17 @@ def server(kind: Kind, tmp_path: Path) -> Iterator[Server]:
 def _sockets_are_closed() -> Iterator[None]:
     yield
     OPENED.close()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def root(server: Server) -> AsyncIterator[Client]:
+    """A Python client that is signed in as a superuser."""
+    async with Client(server.url) as client:
+        await client.collection("_superusers").auth_with_password(*SUPERUSER)
+        yield client

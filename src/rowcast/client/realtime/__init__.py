@@ -1,0 +1,1 @@
+"""Realtime: one stream for all subscriptions of a client."""

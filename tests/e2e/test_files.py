@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -247,6 +248,39 @@ def is_open(server: Server, name: str) -> bool:
             if path.readlink().name == name:
                 return True
     return False
+
+
+def test_a_server_stops_in_time_while_a_bucket_hangs(tmp_path: Path, s3: S3Server, bucket: str) -> None:
+    with proxied(s3.port) as proxy, prepared(tmp_path / "pb_data") as server:
+        use(server, s3.settings(bucket=bucket, port=proxy.port))
+        _, record = upload(server, 1)
+        proxy.is_frozen = True
+        Api(server.url).ok("DELETE", f"{RECORDS}/{record['id']}")
+        assert proxy.has_seen.wait(20)
+        started = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - started < 40
+        assert "are left over" in server.output()
+
+
+@pytest.mark.skipif("ROWCAST_REFERENCE" not in os.environ, reason="ROWCAST_REFERENCE does not name a PocketBase binary")
+def test_a_bucket_passes_between_the_reference_and_rowcast(tmp_path: Path, s3: S3Server, bucket: str) -> None:
+    data_dir = tmp_path / "pb_data"
+    records = []
+    with prepared(data_dir) as server:
+        use(server, s3.settings(bucket=bucket))
+        records.append(upload(server, 9)[1])
+    for kind in ("reference", "rowcast"):
+        with running(kind, data_dir) as server:
+            records.append(upload(server, 9)[1])
+            for record in records:
+                assert download(server, record) == (200, digest_of(9), 9 * MB)
+                assert download(server, record, {"Range": f"bytes={8 * MB}-"})[0] == 206
+    with running("reference", data_dir) as server:
+        for record in records:
+            Api(server.url).ok("DELETE", f"{RECORDS}/{record['id']}")
+        wait_until(lambda: s3.keys(bucket) == [], "files are left over")
 
 
 def test_what_is_refused_leaves_nothing(server: Server) -> None:

@@ -34,6 +34,7 @@ class Removals:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
+        self._folder = ""
 
     def remove(self, folder: str, names: Sequence[str]) -> None:
         """Delete files of a folder ("collection/record/"), with their thumbs."""
@@ -71,6 +72,8 @@ class Removals:
         self._closing.set()
         self._queue.put(None)
         thread.join(timeout_s)
+        if thread.is_alive():
+            _note(self._folder, BlobError("the server stopped"))
         while not self._queue.empty():
             order = self._queue.get()
             if order is not None:
@@ -93,6 +96,7 @@ class Removals:
 
     def _run(self) -> None:
         while (order := self._queue.get()) is not None:
+            self._folder = order[1]
             for pause_s in (*self._pauses_s, None):
                 try:
                     _remove(*order)

@@ -66,8 +66,9 @@ def _start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - of this package
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-    except OSError as error:
-        raise PictureError(f"no process can be started: {error.strerror}") from error
+    except (OSError, TypeError) as error:
+        # Inside of another program there may be no Python to start.
+        raise PictureError(f"no process can be started: {error}") from error
 
 
 def _ask(worker: subprocess.Popen[bytes], order: bytes, timeout_s: float) -> dict[str, str]:

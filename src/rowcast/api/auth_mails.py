@@ -47,7 +47,7 @@ class AuthMailsApi:
         collection = require_auth(request.collection)
         verification.refuse_superusers(collection)
         (email,) = forms.texts(await forms.read(request), ("email",))
-        await self._work.quick(lambda: self._accounts.verification.request(collection, email))
+        self._accounts.verification.request(collection, email)
         return NO_CONTENT
 
     async def confirm_verification(self, request: Request) -> Answer:
@@ -63,7 +63,7 @@ class AuthMailsApi:
         collection = require_auth(request.collection)
         password_reset.require_enabled(collection)
         (email,) = forms.texts(await forms.read(request), ("email",))
-        await self._work.quick(lambda: self._accounts.password_reset.request(collection, email))
+        self._accounts.password_reset.request(collection, email)
         return NO_CONTENT
 
     async def confirm_reset(self, request: Request) -> Answer:

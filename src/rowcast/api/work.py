@@ -2,7 +2,8 @@
 
 A call is a plain function that may be run again from its start: what it did is
 undone when the budget of the storage ends it. Reads and writes have threads of
-their own, so that writers that wait for their turn never keep readers out.
+their own, so that writers that wait for their turn never keep readers out. Slow reads get
+their threads in fair shares of who asks.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from rowcast.api.shares import Shares
 from rowcast.storage import BudgetExceededError, Storage
 
 T = TypeVar("T")
 
 _READERS = 8
+_READERS_EACH = 2
+"""How many slow reads of one client run at a time."""
+
+_SPARE_READERS = 2
+"""Readers for what is not asked by a client with a filter, like whose token it is."""
+
 _WRITERS = 8
 _SHAPERS = 2
 _TRANSFERS = 32
@@ -36,10 +44,12 @@ class Work:
 
     def __init__(self, storage: Storage) -> None:
         self._budget = storage.budget
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="rowcast-read")
+        self._readers = ThreadPoolExecutor(_READERS + _SPARE_READERS, thread_name_prefix="rowcast-read")
+        self._read_shares = Shares(self._readers, most=_READERS, each=_READERS_EACH)
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="rowcast-write")
         # Apart from the others, which slow queries of somebody else may keep busy.
         self._shapers = ThreadPoolExecutor(_SHAPERS, thread_name_prefix="rowcast-shape")
+        self._shape_shares = Shares(self._shapers, most=_SHAPERS, each=1)
         # One core stays free for the loop, whatever is asked of the others.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), thread_name_prefix="rowcast-hash")
         # Apart from all others: a bucket that does not answer holds them for a minute.
@@ -47,8 +57,12 @@ class Work:
         self._uploaders = ThreadPoolExecutor(_UPLOADERS, thread_name_prefix="rowcast-upload")
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
-    async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
-        """Run a read that is likely short; `key` names its kind, to remember which ones are not."""
+    async def quick(self, call: Callable[[], T], key: Hashable = None, asker: Hashable = None) -> T:
+        """Run a read that is likely short; `key` names its kind, to remember which ones are not.
+
+        `asker` is who asks where it can make the read long. Raises TooManyRequestsError
+        where too many long reads of this asker wait already.
+        """
         if key is None or not self._slow or not self._is_slow(key):
             try:
                 with self._budget():
@@ -56,11 +70,16 @@ class Work:
             except BudgetExceededError:
                 if key is not None:
                     self._remember(key)
+        if asker is not None:
+            return await self._read_shares.run(asker, call)
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
-    async def shape(self, call: Callable[[], T]) -> T:
-        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._shapers, call)
+    async def shape(self, call: Callable[[], T], asker: Hashable) -> T:
+        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread.
+
+        Raises TooManyRequestsError as `quick` does.
+        """
+        return await self._shape_shares.run(asker, call)
 
     async def write(self, call: Callable[[], T]) -> T:
         """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""

@@ -84,7 +84,9 @@ class _Session(socketserver.StreamRequestHandler):
             socketserver.StreamRequestHandler.setup(self)
         elif verb == "DATA":
             self._say("354 go on")
-            sink.take(b"".join(iter(self.rfile.readline, b".\r\n")))
+            lines = iter(self.rfile.readline, b".\r\n")
+            # A dot that begins a line is sent twice (RFC 5321, 4.5.2).
+            sink.take(b"".join(line.removeprefix(b".") for line in lines))
             self._say("250 taken")
         elif verb == "AUTH":
             if command.upper().endswith("LOGIN"):

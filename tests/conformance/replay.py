@@ -48,6 +48,18 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "files": ("file_test.go",),
     "operators": ("cron_test.go", "logs_test.go", "sql_test.go", "extra_rate_limit"),
+    "sign-in by mail": (
+        "extra_auth_flow",
+        "record_auth_otp_request_test.go",
+        "record_auth_with_otp_test.go",
+        "record_auth_verification_request_test.go",
+        "record_auth_verification_confirm_test.go",
+        "record_auth_password_reset_request_test.go",
+        "record_auth_password_reset_confirm_test.go",
+        "record_auth_email_change_request_test.go",
+        "record_auth_email_change_confirm_test.go",
+    ),
+    "batch": ("batch_test.go",),
     "edge": ("health_test.go", "middlewares_test.go", "extensions_test.go"),
 }
 """The sources of the recordings that must pass, in groups that may run side by side."""

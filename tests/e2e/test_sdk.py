@@ -6,6 +6,7 @@ Each node test is reported as a subtest. A suite that reports nothing fails.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def run_suite(suite: Path, server: Server) -> list[Result]:
         "SERVER_COMMAND": json.dumps(command(server.kind)),
         "SUPERUSER_EMAIL": email,
         "SUPERUSER_PASSWORD": password,
+        "MAIL_SINK": json.dumps([sys.executable, "-m", "tests.unit.mail.sink"]),
     }
     try:
         return run(suite, environment, timeout_s=170)
@@ -49,10 +51,14 @@ def test_sdk(suite: Path, server: Server, subtests: pytest.Subtests) -> None:
 def test_all_suites_are_found() -> None:
     assert {suite.name.removesuffix(".test.mjs") for suite in SUITES} == {
         "auth",
+        "batch",
         "collections",
         "fields",
         "files",
         "operators",
+        "mails",
+        "mfa",
+        "otp",
         "records",
         "realtime",
         "realtime_rules",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rowcast.api import wire
 from rowcast.api.limits import RateLimits
@@ -17,7 +18,7 @@ from rowcast.schema import checks
 from rowcast.schema.casts import to_text
 from rowcast.schema.collection import Collection
 from rowcast.schema.request import snake_case
-from rowcast.schema.uploads import Upload
+from rowcast.schema.uploads import Upload, upload
 
 _FORM: dict[str, Kind] = {"requests": "objects"}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -57,6 +58,12 @@ class BatchApi:
         def count(collection: Collection, action: str) -> None:
             self._limits.check_collection(request, collection, (action,))
 
+        # One by one, so that sign-ins get their turn between the passwords of a long batch.
+        hashed = {
+            index: await self._work.hash(partial(self._batch.hash, part, info))
+            for index, part in enumerate(requests)
+            if self._batch.hashes(part, info)
+        }
         run = self._work.upload if body.files else self._work.slow
         text = await run(
             lambda: self._batch.run(
@@ -65,6 +72,7 @@ class BatchApi:
                 timeout_s=settings.timeout if settings.timeout > 0 else _TIMEOUT_S,
                 count=count,
                 parse_query=_parse_query,
+                hashed=hashed,
             )
         )
         return json(text)
@@ -84,8 +92,9 @@ def _requests(parts: Sequence[Mapping[str, object]], files: Mapping[str, list[Up
                 headers=_headers(headers if isinstance(headers, dict) else {}),
                 body=dict(values) if isinstance(values, dict) else {},
                 uploads={
-                    key.removeprefix(prefix): uploads
-                    for key, uploads in files.items()
+                    # Read as a form once more (apis/batch.go), so the name that it got becomes the original one.
+                    key.removeprefix(prefix): [upload(file.name, file.content) for file in sent]
+                    for key, sent in files.items()
                     for prefix in prefixes
                     if key.startswith(prefix)
                 },

@@ -91,7 +91,9 @@ class FilesApi:
         info.auth = await self._account(request)
         _, record_id, name = request.values
         thumb = request.query.get("thumb", "")
-        found = await self._work.quick(lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb))
+        found = await self._work.quick(
+            lambda: self._files.find(info, request.collection, record_id, name, thumb=thumb), asker=request.asker
+        )
         is_download = request.query.get("download", "") in _TRUE
         answer = await self._work.transfer(lambda: self._ready(found, is_download=is_download))
         if answer is not None:

@@ -63,8 +63,8 @@ class RecordsApi:
     async def _read(self, request: Request, call: Callable[[], bytes], key: Hashable) -> bytes:
         """Run a list or view: in a thread where texts are shortened, which takes as long as they are."""
         if ":" in request.query.get("fields", ""):
-            return await self._work.shape(call)
-        return await self._work.quick(call, key)
+            return await self._work.shape(call, request.asker)
+        return await self._work.quick(call, key, request.asker)
 
     async def create(self, request: Request) -> Answer:
         """Create a record."""

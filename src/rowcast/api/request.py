@@ -87,6 +87,11 @@ class Request:
         """Whether a record of `_superusers` makes this request."""
         return self.auth is not None and self.auth.collection.name == "_superusers"
 
+    @property
+    def asker(self) -> str:
+        """Who asks, where threads are shared: the account, else the address."""
+        return self.auth.id if self.auth is not None else self.address
+
     def info(self, body: dict[str, object] | None = None, context: RequestContext = "default") -> RequestInfo:
         """Return what rules see of this request. Copies core/event_request.go, initRequestInfo."""
         # Go keeps the host apart from the headers.

@@ -2,26 +2,31 @@
 
 A call is a plain function that may be run again from its start: what it did is
 undone when the budget of the storage ends it. Reads and writes have threads of
-their own, so that writers that wait for their turn never keep readers out.
+their own, so that writers that wait for their turn never keep readers out. Slow reads get
+their threads in fair shares of who asks.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from functools import partial
 from typing import TypeVar
 
+from rowcast.api.pool import Pool
+from rowcast.api.shares import Shares
 from rowcast.storage import BudgetExceededError, Storage
 
 T = TypeVar("T")
 
 _READERS = 8
+_READERS_EACH = 2
+"""How many slow reads of one client run at a time."""
+
+_SPARE_READERS = 2
+"""Readers for what is not asked by a client with a filter, like whose token it is."""
+
 _WRITERS = 8
 _SHAPERS = 2
 _TRANSFERS = 32
@@ -33,39 +38,17 @@ _SLOW_FOR_S = 10.0
 _MAX_SLOW = 1024
 
 
-class Pool:
-    """Threads for one kind of call. `pending` counts the calls that run or wait for a thread."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self.name, self.size, self.pending = name, size, 0
-        # Whether calls run in the context of who asks, which only tracing needs.
-        self.carries_context = False
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"rowcast-{name}")
-
-    async def run(self, call: Callable[[], T]) -> T:
-        """Run a call in a thread."""
-        self.pending += 1
-        if self.carries_context:
-            call = partial(copy_context().run, call)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-        finally:
-            self.pending -= 1
-
-    def close(self) -> None:
-        """Wait for what runs and let the threads go."""
-        self._threads.shutdown(cancel_futures=True)
-
-
 class Work:
     """Runs calls of one storage. Used on the event loop."""
 
     def __init__(self, storage: Storage) -> None:
         self._budget = storage.budget
-        self._readers = Pool("read", _READERS)
+        self._readers = Pool("read", _READERS + _SPARE_READERS)
+        self._read_shares = Shares(self._readers, most=_READERS, each=_READERS_EACH)
         self._writers = Pool("write", _WRITERS)
         # Apart from the others, which slow queries of somebody else may keep busy.
         self._shapers = Pool("shape", _SHAPERS)
+        self._shape_shares = Shares(self._shapers, most=_SHAPERS, each=1)
         # One core stays free for the loop, whatever is asked of the others.
         self._hashers = Pool("hash", max(1, (os.cpu_count() or 2) - 1))
         # Apart from all others: a bucket that does not answer holds them for a minute.
@@ -81,8 +64,12 @@ class Work:
         )
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
-    async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
-        """Run a read that is likely short; `key` names its kind, to remember which ones are not."""
+    async def quick(self, call: Callable[[], T], key: Hashable = None, asker: Hashable = None) -> T:
+        """Run a read that is likely short; `key` names its kind, to remember which ones are not.
+
+        `asker` is who asks where it can make the read long. Raises TooManyRequestsError
+        where too many long reads of this asker wait already.
+        """
         if key is None or not self._slow or not self._is_slow(key):
             try:
                 with self._budget():
@@ -90,11 +77,16 @@ class Work:
             except BudgetExceededError:
                 if key is not None:
                     self._remember(key)
+        if asker is not None:
+            return await self._read_shares.run(asker, call)
         return await self._readers.run(call)
 
-    async def shape(self, call: Callable[[], T]) -> T:
-        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread."""
-        return await self._shapers.run(call)
+    async def shape(self, call: Callable[[], T], asker: Hashable) -> T:
+        """Run a read that takes long by what Python does with it, of which no budget knows, in a thread.
+
+        Raises TooManyRequestsError as `quick` does.
+        """
+        return await self._shape_shares.run(asker, call)
 
     async def write(self, call: Callable[[], T]) -> T:
         """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""

@@ -1,23 +1,26 @@
 """Sign-in with a password that is mailed and works once.
 
-Copies apis/record_auth_otp_request.go and record_auth_with_otp.go. Whether there is
-an account shows neither in the answer nor in the work that it takes.
+Copies apis/record_auth_otp_request.go and record_auth_with_otp.go. Rule: whether there
+is an account shows neither in the answer nor in the work that it takes, neither when
+a password is asked for nor when somebody comes back with its id.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rowcast import credentials
 from rowcast.auth import changes
+from rowcast.auth.decoys import MOST_CURRENT, Decoys
 from rowcast.auth.forms import email_error, require_valid, text_error
 from rowcast.auth.origins import Device
 from rowcast.auth.pauses import Attempts
 from rowcast.auth.signin import SignIn
 from rowcast.config import SettingsRef
-from rowcast.errors import BadRequestError, ForbiddenError, InternalError
+from rowcast.errors import BadRequestError, ForbiddenError, InternalError, RowcastError
 from rowcast.mail.outbox import Outbox
 from rowcast.mail.render import render
 from rowcast.records import Records
@@ -25,6 +28,7 @@ from rowcast.records.finding import find, find_all, find_unique
 from rowcast.schema import dates
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection, OTPOptions
+from rowcast.schema.fields import PasswordField
 from rowcast.schema.generate import random_id, random_text
 from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
@@ -37,7 +41,6 @@ _log = logging.getLogger("rowcast.auth")
 
 _OTPS = "_otps"
 _DIGITS = "1234567890"
-_MOST_CURRENT = 10
 _LONGEST_PASSWORD = 71
 _REFUSED = "Invalid or expired OTP"
 
@@ -72,30 +75,33 @@ class OneTimePasswords:
         self._outbox = outbox
         self._now = now
         self._attempts = Attempts(now)
+        self._decoys = Decoys(now)
 
     def request(self, collection: Collection, email: str) -> str:
         """Mail a new password to an account and return its id. Takes long; call it in a thread.
 
         An id is returned also where there is no account. Raises BadRequestError with `data` by field.
         """
+        options = require_enabled(collection)
         require_valid(email=email_error(email))
         otps = self._otps()
-        password = random_text(require_enabled(collection).length, _DIGITS)
+        password, lives_s = random_text(options.length, _DIGITS), options.duration
         # Before the account is looked for, so that it takes as long without one.
         hashed = changes.hash_for(otps, password)
         with self._storage.write() as tx:
             account = find_unique(tx, collection, "email", email)
-            if account is None:
-                return random_id()
-            current = self._current(tx, otps, account)
-            if len(current) >= _MOST_CURRENT:
+            current = self._current(tx, otps, collection, account.id if account is not None else random_id())
+            if len(current) >= MOST_CURRENT:
                 _log.warning("too many one-time passwords are asked for; the last one must do")
                 return current[0].id
-            otp = _new_otp(otps, account)
+            otp = _new_otp(otps, collection, account.id if account is not None else random_id())
             changes.set_password(otp, password, hashed)
-            self._records.save(tx, otp)
-        self._mail(account, otp, password)
-        return otp.id
+            if account is None:
+                self._pretend(tx, otp)
+            else:
+                self._records.save(tx, otp)
+        self._outbox.later(lambda: self._mail(account, otp, password))
+        return otp.id if account is not None else self._decoys.issue(collection, email, lives_s)
 
     def sign_in(
         self, collection: Collection, form: OTPSignInForm, request: RequestInfo, device: Device, *, mfa_id: str = ""
@@ -109,14 +115,21 @@ class OneTimePasswords:
         require_valid(otpId=text_error(form.otp_id), password=text_error(form.password, _LONGEST_PASSWORD))
         otps = self._otps()
         with self._storage.read() as reader:
-            otp, account = self._find(reader, otps, collection, form.otp_id)
-        self._attempts.count(account, device.address)
-        if not credentials.is_password(form.password, otp.text("password")):
+            otp, account = self._find(reader, otps, collection, form.otp_id) or (None, None)
+        owner = account.id if account is not None else self._decoys.owner(collection, form.otp_id)
+        if owner:
+            self._attempts.count(collection, owner, device.address)
+        # Compared also where there is nothing to compare with, so that it takes as long.
+        is_right = credentials.is_password(form.password, otp.text("password") if otp is not None else _decoy(otps))
+        if otp is None or account is None or not is_right:
             raise BadRequestError(_REFUSED)
         hashed = changes.random_hash(collection) if _is_locked_by(otp, account) else ""
         with self._storage.write() as tx:
             # Once more, because in the meantime the same password may have been used.
-            otp, account = self._find(tx, otps, collection, form.otp_id)
+            found = self._find(tx, otps, collection, form.otp_id)
+            if found is None:
+                raise BadRequestError(_REFUSED)
+            otp, account = found
             self._records.delete_record(tx, otp)
             self._verify(tx, otp, account, hashed)
         return self._signin.complete(account, request, device, METHOD, mfa_id=mfa_id)
@@ -127,25 +140,32 @@ class OneTimePasswords:
             raise InternalError
         return collection
 
-    def _current(self, reader: Reader, otps: Collection, account: Record) -> list[Record]:
+    def _current(self, reader: Reader, otps: Collection, collection: Collection, account_id: str) -> list[Record]:
         """Return the one-time passwords of an account that have not expired, the newest first."""
-        belongs = {"collectionRef": account.collection.id, "recordRef": account.id}
+        belongs = {"collectionRef": collection.id, "recordRef": account_id}
         found = find_all(reader, otps, belongs, newest_first=True)
-        return [otp for otp in found if not self._is_expired(otp, account.collection)]
+        return [otp for otp in found if not self._is_expired(otp, collection)]
+
+    def _pretend(self, tx: Transaction, otp: Record) -> None:
+        """Do the work of saving a one-time password, and leave nothing behind."""
+        with contextlib.suppress(_UndoneError), tx.savepoint():
+            # The account that it belongs to is not there, which validation would tell.
+            self._records.save(tx, otp, validate=False)
+            raise _UndoneError
 
     def _is_expired(self, otp: Record, collection: Collection) -> bool:
         lives_s = collection.auth.otp.duration if collection.auth is not None else 0
         return self._now() - dates.to_unix(otp.text("created")) > lives_s
 
-    def _find(self, reader: Reader, otps: Collection, collection: Collection, otp_id: str) -> tuple[Record, Record]:
-        """Return a one-time password and its account. Raises BadRequestError."""
+    def _find(
+        self, reader: Reader, otps: Collection, collection: Collection, otp_id: str
+    ) -> tuple[Record, Record] | None:
+        """Return a one-time password that has not expired, and its account."""
         otp = find(reader, otps, otp_id)
         if otp is None or otp.text("collectionRef") != collection.id or self._is_expired(otp, collection):
-            raise BadRequestError(_REFUSED)
+            return None
         account = find(reader, collection, otp.text("recordRef"))
-        if account is None:
-            raise BadRequestError(_REFUSED)
-        return otp, account
+        return (otp, account) if account is not None else None
 
     def _verify(self, tx: Transaction, otp: Record, account: Record, hashed: str) -> None:
         """Mark an address as verified that got the mail; what is wrong with the account otherwise does not matter."""
@@ -162,7 +182,9 @@ class OneTimePasswords:
             _log.warning("the verified state of an account could not be saved: %s", error)
             account.values = dict(account.original)
 
-    def _mail(self, account: Record, otp: Record, password: str) -> None:
+    def _mail(self, account: Record | None, otp: Record, password: str) -> None:
+        if account is None:
+            return
         options = require_enabled(account.collection)
         values = {"OTP": password, "OTP_ID": otp.id}
         message = render(self._settings.current.meta, account, options.email_template, values)
@@ -191,11 +213,21 @@ def require_enabled(collection: Collection) -> OTPOptions:
     return collection.auth.otp
 
 
-def _new_otp(otps: Collection, account: Record) -> Record:
+class _UndoneError(RowcastError):
+    """Ends a savepoint of which nothing shall stay."""
+
+
+def _new_otp(otps: Collection, collection: Collection, account_id: str) -> Record:
     otp = new_record(otps)
-    otp.set("collectionRef", account.collection.id)
-    otp.set("recordRef", account.id)
+    otp.set("collectionRef", collection.id)
+    otp.set("recordRef", account_id)
     return otp
+
+
+def _decoy(otps: Collection) -> str:
+    """Return a hash that no password fits, of the cost of a real one."""
+    field = otps.field("password")
+    return credentials.decoy_hash(field.cost if isinstance(field, PasswordField) else 0)
 
 
 def _proves_email(otp: Record, account: Record) -> bool:

@@ -59,17 +59,12 @@ class PasswordReset:
     def request(self, collection: Collection, email: str) -> None:
         """Mail a token to an account. Whether there is one is told to nobody.
 
-        Raises BadRequestError for an unusable form, and where nobody has a password.
+        It is looked up in the background, so that the time tells nobody either. Raises
+        BadRequestError for an unusable form, and where nobody has a password.
         """
         options = require_enabled(collection)
         require_valid(email=email_error(email))
-        with self._storage.read() as reader:
-            account = find_unique(reader, collection, "email", email)
-        if account is None or account.text("email") == _INSTALLER or not self._resends.begin(_KIND, account):
-            return
-        token = self._tokens.mint(account, _KIND, claims={"email": account.text("email")})
-        message = render(self._settings.current.meta, account, options.reset_password_template, {"TOKEN": token})
-        self._outbox.send(message, otherwise=lambda: self._resends.release(_KIND, account))
+        self._outbox.later(lambda: self._mail(collection, options, email))
 
     def confirm(self, collection: Collection, form: NewPasswordForm) -> None:
         """Give the account of a token a new password. Takes long; call it in a thread.
@@ -97,6 +92,15 @@ class PasswordReset:
                 account.set("verified", True)
             changes.save(self._records, tx, account, "Failed to set new password.")
         self._resends.release(_KIND, account)
+
+    def _mail(self, collection: Collection, options: AuthOptions, email: str) -> None:
+        with self._storage.read() as reader:
+            account = find_unique(reader, collection, "email", email)
+        if account is None or account.text("email") == _INSTALLER or not self._resends.begin(_KIND, account):
+            return
+        token = self._tokens.mint(account, _KIND, claims={"email": account.text("email")})
+        message = render(self._settings.current.meta, account, options.reset_password_template, {"TOKEN": token})
+        self._outbox.send(message, otherwise=lambda: self._resends.release(_KIND, account))
 
 
 def require_enabled(collection: Collection) -> AuthOptions:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from rowcast.errors import TooManyRequestsError
+from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
 
 _RESEND_S = 120
@@ -52,9 +53,9 @@ class Attempts:
         self._lock = threading.Lock()
         self._made: dict[_Key, tuple[float, int]] = {}
 
-    def count(self, account: Record, address: str) -> None:
+    def count(self, collection: Collection, account_id: str, address: str) -> None:
         """Count a guess. Raises TooManyRequestsError."""
-        now, key = self._now(), _key(address, account)
+        now, key = self._now(), (address, collection.id, account_id)
         with self._lock:
             begin, made = self._made.get(key, (now, 0))
             if now - begin >= _ATTEMPTS_S:

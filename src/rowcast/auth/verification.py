@@ -50,20 +50,12 @@ class Verification:
     def request(self, collection: Collection, email: str) -> None:
         """Mail a token to an account that is not verified. What happened is told to nobody.
 
+        The account is looked up in the background, so that the time tells nobody either.
         Raises BadRequestError for an unusable form and for superusers.
         """
         refuse_superusers(collection)
         require_valid(email=email_error(email))
-        with self._storage.read() as reader:
-            account = find_unique(reader, collection, "email", email)
-        options = collection.auth
-        if account is None or options is None or account.flag("verified"):
-            return
-        if not self._resends.begin(_KIND, account):
-            return
-        token = self._tokens.mint(account, _KIND, claims={"email": account.text("email")})
-        meta = self._settings.current.meta
-        self._outbox.send(render(meta, account, options.verification_template, {"TOKEN": token}))
+        self._outbox.later(lambda: self._mail(collection, email))
 
     def confirm(self, collection: Collection, token: str) -> None:
         """Mark the account of a token as verified. May take long; call it in a thread. Raises BadRequestError."""
@@ -82,6 +74,18 @@ class Verification:
                     changes.lock_password(account, hashed)
                 changes.save(self._records, tx, account, "An error occurred while saving the verified state.")
         self._resends.release(_KIND, account)
+
+    def _mail(self, collection: Collection, email: str) -> None:
+        with self._storage.read() as reader:
+            account = find_unique(reader, collection, "email", email)
+        options = collection.auth
+        if account is None or options is None or account.flag("verified"):
+            return
+        if not self._resends.begin(_KIND, account):
+            return
+        token = self._tokens.mint(account, _KIND, claims={"email": account.text("email")})
+        meta = self._settings.current.meta
+        self._outbox.send(render(meta, account, options.verification_template, {"TOKEN": token}))
 
     def _check(self, reader: Reader, collection: Collection, token: str) -> Record:
         """Return the account of a token. Raises InvalidFieldsError."""

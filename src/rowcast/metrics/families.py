@@ -22,8 +22,8 @@ from prometheus_client.metrics_core import (
 
 from rowcast import __version__
 from rowcast.admin.activity import ActivityLog
+from rowcast.api.pool import Pool
 from rowcast.api.timings import Timings
-from rowcast.api.work import Pool
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import CloseReason
 from rowcast.realtime.tally import Measured

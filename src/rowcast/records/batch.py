@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from rowcast.blobs import BlobError
 from rowcast.errors import ApiError, BadRequestError, ErrorData, FieldError, NotFoundError
 from rowcast.records.desk import Records
+from rowcast.records.writes import Hashed
 from rowcast.schema.casts import to_text
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
@@ -60,6 +61,16 @@ class FailedRequestError(FieldError):
         return {"code": self.code, "message": self.message, "response": envelope}
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a part asks for: a method that is not PUT any more once it is carried out, and the record it names."""
+
+    method: str
+    collection: Collection
+    record_id: str
+    query: str
+
+
 class Batch:
     """Carries out batches."""
 
@@ -67,6 +78,29 @@ class Batch:
         self._storage = storage
         self._catalog = catalog
         self._records = records
+
+    def hash(self, request: BatchRequest, info: RequestInfo) -> Hashed:
+        """Do what takes long with the passwords of one part, before the transaction and outside of its lock.
+
+        `hashes` says whether there is something to do.
+        """
+        part = self._parse(request)
+        return self._records.hash(replace(info, body=request.body), part.collection, part.record_id)
+
+    def hashes(self, request: BatchRequest, info: RequestInfo) -> bool:
+        """Whether a part has passwords to hash or compare, and is not refused before anybody looks at them."""
+        try:
+            part = self._parse(request)
+        except ApiError:
+            return False
+        collection = part.collection
+        rules = {
+            "POST": (collection.create_rule,),
+            "PATCH": (collection.update_rule,),
+            "PUT": (collection.create_rule, collection.update_rule),
+        }.get(part.method, ())
+        may_pass = any(rule is not None or info.is_superuser for rule in rules)
+        return may_pass and not collection.is_view and self._records.hashes(collection, request.body)
 
     def run(
         self,
@@ -76,11 +110,13 @@ class Batch:
         timeout_s: float,
         count: CountRequest,
         parse_query: ParseQuery,
+        hashed: Mapping[int, Hashed] | None = None,
     ) -> bytes:
         """Carry out all parts and return `[{"body": ..., "status": 200}, ...]` as JSON.
 
-        `info` is the request of the batch itself. Raises BadRequestError, whose `data`
-        names the part that failed, or none where the time was up; then nothing was written.
+        `info` is the request of the batch itself, `hashed` what `hash` gave, by the index
+        of the part. Raises BadRequestError, whose `data` names the part that failed, or
+        none where the time was up; then nothing was written.
         """
         counted: set[int] = set()
 
@@ -95,7 +131,7 @@ class Batch:
                     counting = _count_nothing if index in counted else count
                     counted.add(index)
                     try:
-                        results.append(self._run_one(request, info, counting, parse_query))
+                        results.append(self._run_one(request, info, counting, parse_query, (hashed or {}).get(index)))
                     except ApiError as error:
                         failed = FailedRequestError("batch_request_failed", "Batch request failed.", response=error)
                         data = ErrorData(requests=ErrorData({str(index): failed}))
@@ -111,7 +147,8 @@ class Batch:
             logger.warning("the files of a batch could not be stored: %s", error)
             raise BadRequestError(_FAILED) from error
 
-    def _run_one(self, request: BatchRequest, info: RequestInfo, count: CountRequest, parse_query: ParseQuery) -> bytes:
+    def _parse(self, request: BatchRequest) -> _Part:
+        """Read method and URL of a part. Raises BadRequestError and NotFoundError."""
         method = request.method.upper()
         match = (_MANY if method in {"PUT", "POST"} else _ONE).fullmatch(request.url)
         if match is None or method not in {"PUT", "POST", "PATCH", "DELETE"}:
@@ -119,35 +156,48 @@ class Batch:
         collection = self._catalog.current.find(match["collection"])
         if collection is None:
             raise NotFoundError("Missing collection context.")
-        record_id = unquote(match["id"]) if method in {"PATCH", "DELETE"} else ""
+        if method in {"PATCH", "DELETE"}:
+            record_id = unquote(match["id"])
+        else:
+            record_id = to_text(request.body.get("id")) if method == "PUT" else ""
+        return _Part(method, collection, record_id, match["query"] or "")
+
+    def _run_one(
+        self,
+        request: BatchRequest,
+        info: RequestInfo,
+        count: CountRequest,
+        parse_query: ParseQuery,
+        hashed: Hashed | None,
+    ) -> bytes:
+        part = self._parse(request)
+        collection, record_id, method = part.collection, part.record_id, part.method
         if method == "PUT":
-            record_id = self._existing(collection, request)
-            method = "PATCH" if record_id else "POST"
-        part = replace(
+            method = "PATCH" if self._is_there(collection, record_id) else "POST"
+        asked = replace(
             info,
             method=method,
             context="batch",
-            query=parse_query(match["query"] or ""),
+            query=parse_query(part.query),
             headers={**info.headers, **request.headers},
             body=request.body,
         )
         if method == "POST":
             count(collection, "create")
-            return _result(self._records.create(part, collection, request.uploads))
+            return _result(self._records.create(asked, collection, request.uploads, hashed))
         if method == "PATCH":
             count(collection, "update")
-            return _result(self._records.update(part, collection, record_id, request.uploads))
+            return _result(self._records.update(asked, collection, record_id, request.uploads, hashed))
         count(collection, "delete")
-        self._records.delete(part, collection, record_id)
+        self._records.delete(asked, collection, record_id)
         return b'{"body":null,"status":204}'
 
-    def _existing(self, collection: Collection, request: BatchRequest) -> str:
-        """Return the id in a body if there is such a record: then an upsert is an update."""
-        record_id = to_text(request.body.get("id"))
+    def _is_there(self, collection: Collection, record_id: str) -> bool:
+        """Whether there is such a record: then an upsert is an update."""
         if not record_id:
-            return ""
+            return False
         with self._storage.write() as tx:
-            return record_id if self._records.find(tx, collection, record_id) is not None else ""
+            return self._records.find(tx, collection, record_id) is not None
 
 
 def _count_nothing(_: Collection, __: str) -> None:

@@ -11,7 +11,7 @@ from rowcast.records.arrivals import Arrivals
 from rowcast.records.output import Output
 from rowcast.records.reads import Reads
 from rowcast.records.saving import Saving
-from rowcast.records.writes import Uploads, Writes
+from rowcast.records.writes import Hashed, Uploads, Writes
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
@@ -61,15 +61,26 @@ class Records:
         """Return one record as JSON (see `Reads.view`)."""
         return self._reads.view(request, collection, record_id)
 
-    def create(self, request: RequestInfo, collection: Collection, uploads: Uploads | None = None) -> bytes:
+    def create(
+        self,
+        request: RequestInfo,
+        collection: Collection,
+        uploads: Uploads | None = None,
+        hashed: Hashed | None = None,
+    ) -> bytes:
         """Create a record from `request.body` and return it as JSON (see `Writes.create`)."""
-        return self._writes.create(request, collection, uploads)
+        return self._writes.create(request, collection, uploads, hashed)
 
     def update(
-        self, request: RequestInfo, collection: Collection, record_id: str, uploads: Uploads | None = None
+        self,
+        request: RequestInfo,
+        collection: Collection,
+        record_id: str,
+        uploads: Uploads | None = None,
+        hashed: Hashed | None = None,
     ) -> bytes:
         """Change a record by `request.body` and return it as JSON (see `Writes.update`)."""
-        return self._writes.update(request, collection, record_id, uploads)
+        return self._writes.update(request, collection, record_id, uploads, hashed)
 
     def delete(self, request: RequestInfo, collection: Collection, record_id: str) -> None:
         """Delete a record (see `Writes.delete`)."""
@@ -78,6 +89,10 @@ class Records:
     def hashes(self, collection: Collection, body: Mapping[str, object]) -> bool:
         """Whether a write with this body takes long because of a password, and belongs in a thread."""
         return self._writes.hashes(collection, body)
+
+    def hash(self, request: RequestInfo, collection: Collection, record_id: str = "") -> Hashed:
+        """Do what takes long with the passwords of a body before a transaction (see `Writes.hash`)."""
+        return self._writes.hash(request, collection, record_id)
 
     def find(self, reader: Reader, collection: Collection, record_id: str) -> Record | None:
         """Return the record of this id, whatever the rules."""

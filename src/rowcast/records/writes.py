@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rowcast import credentials
 from rowcast.blobs import BlobError
@@ -46,6 +46,14 @@ _UPDATE_FAILED = "Failed to update record."
 _TEMPORARY_ID = "__temp_id__"
 
 
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """What takes long with the passwords of a body, done before a transaction: hashes by field, and a comparison."""
+
+    hashes: Mapping[str, str]
+    is_password: Callable[[str, str], bool]
+
+
 class Writes:
     """Carries out the writes of requests."""
 
@@ -62,33 +70,47 @@ class Writes:
             collection.is_auth and bool(body.get("oldPassword"))
         )
 
+    def hash(self, request: RequestInfo, collection: Collection, record_id: str = "") -> Hashed:
+        """Hash and compare the passwords of a body, some 50 ms for each; never call it inside of a transaction.
+
+        `record_id` is that of the record that the body may change.
+        """
+        return Hashed(self._hash(collection, request), self._compare(collection, request, record_id))
+
     # -- create ----------------------------------------------------------------
 
-    def create(self, request: RequestInfo, collection: Collection, uploads: Uploads | None = None) -> bytes:
+    def create(
+        self,
+        request: RequestInfo,
+        collection: Collection,
+        uploads: Uploads | None = None,
+        hashed: Hashed | None = None,
+    ) -> bytes:
         """Create a record from `request.body` and return it as JSON. Copies apis/record_crud.go, recordCreate.
 
-        Raises ForbiddenError and BadRequestError, with `data` by field for values that are refused.
+        `hashed` comes from `hash`, for who calls inside of a transaction. Raises
+        ForbiddenError and BadRequestError, with `data` by field for values that are refused.
         """
         _check_collection(collection)
         if collection.create_rule is None and not request.is_superuser:
             raise ForbiddenError(ONLY_SUPERUSERS)
         pick.parse(request.query.get("fields", ""))
-        hashed = self._hash(collection, request)
+        hashes = hashed.hashes if hashed is not None else self._hash(collection, request)
 
         def write() -> bytes:
             with self._storage.write() as tx:
-                record = self._create(tx, request, collection, uploads or {}, hashed)
+                record = self._create(tx, request, collection, uploads or {}, hashes)
                 return self._encode(tx, record, request)
 
         return self._arrive(uploads, write, collection, _CREATE_FAILED)
 
     def _create(
-        self, tx: Transaction, request: RequestInfo, collection: Collection, uploads: Uploads, hashed: Mapping[str, str]
+        self, tx: Transaction, request: RequestInfo, collection: Collection, uploads: Uploads, hashes: Mapping[str, str]
     ) -> Record:
         record = new_record(collection)
         asked = _resolved(record, request, uploads)
         load_resolved(record, asked.body, is_superuser=asked.is_superuser)
-        _set_hashes(record, hashed)
+        _set_hashes(record, hashes)
         may_manage = asked.is_superuser or self._check_new(tx, record, asked)
         errors = account_errors(
             record, PasswordForm.from_body(asked.body), may_manage=may_manage, is_password=lambda _: False
@@ -124,23 +146,28 @@ class Writes:
     # -- update ----------------------------------------------------------------
 
     def update(
-        self, request: RequestInfo, collection: Collection, record_id: str, uploads: Uploads | None = None
+        self,
+        request: RequestInfo,
+        collection: Collection,
+        record_id: str,
+        uploads: Uploads | None = None,
+        hashed: Hashed | None = None,
     ) -> bytes:
         """Change a record by `request.body` and return it as JSON. Copies apis/record_crud.go, recordUpdate.
 
-        Raises ForbiddenError, NotFoundError and BadRequestError, with `data` by field for
-        values that are refused.
+        `hashed` comes from `hash`, for who calls inside of a transaction. Raises
+        ForbiddenError, NotFoundError and BadRequestError, with `data` by field for values
+        that are refused.
         """
         _check_collection(collection)
         if collection.update_rule is None and not request.is_superuser:
             raise ForbiddenError(ONLY_SUPERUSERS)
         pick.parse(request.query.get("fields", ""))
-        is_password = self._compare(collection, request, record_id)
-        hashed = self._hash(collection, request)
+        ready = hashed if hashed is not None else self.hash(request, collection, record_id)
 
         def write() -> bytes:
             with self._storage.write() as tx:
-                record = self._update(tx, request, collection, record_id, uploads or {}, hashed, is_password)
+                record = self._update(tx, request, collection, record_id, uploads or {}, ready)
                 return self._encode(tx, record, request)
 
         return self._arrive(uploads, write, collection, _UPDATE_FAILED)
@@ -152,8 +179,7 @@ class Writes:
         collection: Collection,
         record_id: str,
         uploads: Uploads,
-        hashed: Mapping[str, str],
-        is_password: Callable[[str, str], bool],
+        hashed: Hashed,
     ) -> Record:
         record = self._find(tx, collection, record_id)
         row = to_row(record)
@@ -163,13 +189,13 @@ class Writes:
         rule = _manage_rule(collection, asked)
         may_manage = asked.is_superuser or (bool(rule) and self._holds(tx, rule, record, asked))
         load_resolved(record, asked.body, is_superuser=asked.is_superuser)
-        _set_hashes(record, hashed)
+        _set_hashes(record, hashed.hashes)
         stored = to_text(row.get("password"))
         errors = account_errors(
             record,
             PasswordForm.from_body(asked.body),
             may_manage=may_manage,
-            is_password=lambda plain: is_password(plain, stored),
+            is_password=lambda plain: hashed.is_password(plain, stored),
         )
         if errors:
             raise BadRequestError(_UPDATE_FAILED, errors)

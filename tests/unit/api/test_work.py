@@ -49,7 +49,7 @@ def test_quick_calls_run_on_the_loop() -> None:
         here = threading.get_ident()
         assert await work.quick(threading.get_ident) == here
         assert await work.write(threading.get_ident) == here
-        assert await work.shape(threading.get_ident) != here
+        assert await work.shape(threading.get_ident, "a") != here
         assert await work.slow(threading.get_ident) != here
         assert await work.hash(threading.get_ident) != here
 

@@ -41,7 +41,7 @@ def test_memory_is_bounded_by_time(kept: int, monkeypatch: pytest.MonkeyPatch) -
     resends, attempts = Resends(clock), Attempts(clock)
     for number in range(200):
         assert resends.begin("verification", account(number))
-        attempts.count(account(number), "1.2.3.4")
+        attempts.count(account(number).collection, account(number).id, "1.2.3.4")
         clock.now += 10
     assert len(resends._until) <= max(kept, 13)
     assert len(attempts._made) <= max(kept, 19)
@@ -50,8 +50,8 @@ def test_memory_is_bounded_by_time(kept: int, monkeypatch: pytest.MonkeyPatch) -
 def test_attempts_count_by_account_and_address() -> None:
     attempts = Attempts(Clock())
     for _ in range(5):
-        attempts.count(account(), "1.2.3.4")
+        attempts.count(account().collection, account().id, "1.2.3.4")
     with pytest.raises(TooManyRequestsError):
-        attempts.count(account(), "1.2.3.4")
-    attempts.count(account(), "1.2.3.5")
-    attempts.count(account(1), "1.2.3.4")
+        attempts.count(account().collection, account().id, "1.2.3.4")
+    attempts.count(account().collection, account().id, "1.2.3.5")
+    attempts.count(account(1).collection, account(1).id, "1.2.3.4")

@@ -38,12 +38,22 @@ HOME = Device("127.0.0.1", "browser")
 
 
 class KeptMails(Outbox):
-    """Sends at once, on the thread that asks; `is_broken` has every mail fail."""
+    """Writes and sends at once, on the thread that asks; `is_broken` has every mail fail.
+
+    With `is_held` what shall be written waits in `held`.
+    """
 
     def __init__(self) -> None:
         super().__init__(self)
         self.sent: list[Message] = []
-        self.is_broken = False
+        self.held: list[Callable[[], None]] = []
+        self.is_broken = self.is_held = False
+
+    def later(self, write: Callable[[], None]) -> None:
+        if self.is_held:
+            self.held.append(write)
+        else:
+            write()
 
     def send(
         self,

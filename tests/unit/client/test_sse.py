@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rowcast.client.realtime import sse
 from rowcast.client.realtime.sse import EventParser, Frame, StreamError
 
-LINE = st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=("Cs",)), max_size=8)
+LINE = st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]), max_size=8)
 END = st.sampled_from(["\n", "\r\n", "\r"])
 
 

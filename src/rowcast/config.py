@@ -39,6 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_changes: how many changes a stream with a cursor can resume over.
     log_max_age_s: for how long a position stays valid.
     activity_max_rows: how many requests the log of requests holds; one takes some 500 bytes, 8,000 at the very most.
+    avatar_hosts: hosts ("host" or "host:port") that pictures of OAuth2 users may come from although they are internal.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -62,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_max_changes: int = 100_000
     log_max_age_s: float = 86_400
     activity_max_rows: int = 500_000
+    avatar_hosts: tuple[str, ...] = ()
     allow_unknown_migrations: bool = False
 
 

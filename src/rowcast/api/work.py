@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from rowcast.errors import ApiError
 from rowcast.storage import BudgetExceededError, Storage
 
 T = TypeVar("T")
@@ -24,6 +25,10 @@ _WRITERS = 8
 _SHAPERS = 2
 _TRANSFERS = 32
 _UPLOADERS = 16
+_REMOTES = 16
+
+_MOST_REMOTE = 64
+"""How many calls to other servers there may be, also those that wait for a thread."""
 
 _SLOW_FOR_S = 10.0
 """How long a call that was too slow for the loop goes to a thread at once."""
@@ -45,6 +50,9 @@ class Work:
         # Apart from all others: a bucket that does not answer holds them for a minute.
         self._transfers = ThreadPoolExecutor(_TRANSFERS, thread_name_prefix="rowcast-file")
         self._uploaders = ThreadPoolExecutor(_UPLOADERS, thread_name_prefix="rowcast-upload")
+        # Other servers may never answer: who waits for one keeps nobody from the threads above.
+        self._remotes = ThreadPoolExecutor(_REMOTES, thread_name_prefix="rowcast-remote")
+        self._remote_calls = 0
         self._slow: OrderedDict[Hashable, float] = OrderedDict()
 
     async def quick(self, call: Callable[[], T], key: Hashable = None) -> T:
@@ -86,8 +94,21 @@ class Work:
         """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._hashers, call)
 
+    async def remote(self, call: Callable[[], T]) -> T:
+        """Run a call that waits for another server. Raises ApiError (503) where too many do already."""
+        if self._remote_calls >= _MOST_REMOTE:
+            raise ApiError("Too many requests are waiting for other services.", status=503)
+        self._remote_calls += 1
+        future = asyncio.get_running_loop().run_in_executor(self._remotes, call)
+        future.add_done_callback(self._end_remote)
+        return await future
+
+    def _end_remote(self, _: object) -> None:
+        self._remote_calls -= 1
+
     def close(self) -> None:
         """Wait for what runs and let the threads go."""
+        self._remotes.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
         self._shapers.shutdown(cancel_futures=True)
         self._writers.shutdown(cancel_futures=True)

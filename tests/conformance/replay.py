@@ -49,6 +49,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "files": ("file_test.go",),
     "operators": ("cron_test.go", "logs_test.go", "sql_test.go", "extra_rate_limit"),
     "oauth2": ("record_auth_with_oauth2_test.go", "record_auth_with_oauth2_redirect_test.go"),
+    "settings": ("settings_test.go",),
     "edge": ("health_test.go", "middlewares_test.go", "extensions_test.go"),
 }
 """The sources of the recordings that must pass, in groups that may run side by side."""

@@ -35,10 +35,14 @@ _FAILED = "Failed to authenticate."
 
 @dataclass(frozen=True, slots=True)
 class OAuth2Proof:
-    """What a provider said of a user. `is_known` says that there seemed to be a verified account."""
+    """What a provider said of a user: `raw` is its answer as JSON.
+
+    `is_known` says that there seemed to be a verified account.
+    """
 
     provider: str
     user: User
+    raw: bytes
     token: Mapping[str, str]
     picture: Upload | None = None
     is_known: bool = False
@@ -46,7 +50,6 @@ class OAuth2Proof:
     def meta(self) -> dict[str, object]:
         """Return what the answer of a sign-in tells of it; `avatarUrl` is for older clients."""
         user = self.user
-        raw = msgspec.Raw(msgspec.json.encode(user.raw, order="sorted"))
         return {
             **self.token,
             "id": user.id,
@@ -55,7 +58,7 @@ class OAuth2Proof:
             "email": user.email,
             "avatarURL": user.avatar,
             "avatarUrl": user.avatar,
-            "rawUser": raw,
+            "rawUser": msgspec.Raw(self.raw),
         }
 
 

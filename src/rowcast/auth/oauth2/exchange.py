@@ -63,9 +63,9 @@ def exchange(session: Session, endpoints: Endpoints, code: Code) -> Token:
     try:
         try:
             answer = _fetch(session, endpoints, code, in_header=True)
-        except (OAuth2Error, httpx.HTTPStatusError, ValueError):
+        except (OAuth2Error, httpx.HTTPStatusError, ValueError, RecursionError):
             answer = _fetch(session, endpoints, code, in_header=False)
-    except (OAuth2Error, ValueError) as error:
+    except (OAuth2Error, ValueError, RecursionError) as error:
         raise ExchangeError(f"no token: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise WebError(f"{endpoints.token_url} can't be asked: {error}") from error

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from rowcast.auth import changes
 from rowcast.auth.apple_names import AppleNames
 from rowcast.auth.oauth2 import apple_secret, avatars, users
@@ -40,6 +42,7 @@ _log = logging.getLogger("rowcast.auth")
 
 _SECONDS = 30
 _LONGEST_NAME = 100
+_NO_USER = "Failed to fetch OAuth2 user."
 _UNREADABLE = "An error occurred while loading the submitted data."
 
 
@@ -96,6 +99,7 @@ class OAuth2:
         """
         target = _check(collection.auth.oauth2 if collection.auth is not None else OAuth2Options(), form)
         user, token = self._user(target, form)
+        raw = _as_json(user)
         if form.provider == "apple" and not user.name:
             user = replace(user, name=self._names.take(form.code))
         with self._storage.read() as reader:
@@ -103,9 +107,8 @@ class OAuth2:
         picture = None
         if account is None and user.avatar and _takes_pictures(collection, form.create_data):
             picture = avatars.fetch(self._web, user.avatar, self._trusted)
-        return OAuth2Proof(
-            form.provider, user, token, picture, is_known=account is not None and account.flag("verified")
-        )
+        is_known = account is not None and account.flag("verified")
+        return OAuth2Proof(form.provider, user, raw, token, picture, is_known=is_known)
 
     def sign_in(
         self,
@@ -169,7 +172,15 @@ def _fetch(asking: Asking) -> User:
         return users.fetch(asking)
     except (UserError, IdTokenError, WebError) as error:
         _log.warning("%s does not say who the user is: %s", asking.name, error)
-        raise BadRequestError("Failed to fetch OAuth2 user.") from error
+        raise BadRequestError(_NO_USER) from error
+
+
+def _as_json(user: User) -> bytes:
+    """Return the provider's answer as the reference shows it: JSON with its names in order."""
+    try:
+        return msgspec.json.encode(user.raw, order="sorted")
+    except RecursionError as error:
+        raise BadRequestError(_NO_USER) from error
 
 
 def _check(options: OAuth2Options, form: OAuth2SignInForm) -> Endpoints:

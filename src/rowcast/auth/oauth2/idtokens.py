@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hmac
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from joserfc import jwk, jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 
 from rowcast.errors import RowcastError
 
@@ -24,6 +25,9 @@ _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 )
 _LONGEST = 65_536
+
+# The old name of Ed25519, by which providers publish their keys.
+warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 Claims = Mapping[str, object]
 

@@ -67,8 +67,8 @@ class Web:
     def session(self, seconds: float, *, max_bytes: int = MAX_ANSWER, guards: Guard | None = None) -> Session:
         """Return a session that ends after `seconds`; with `guards` only hosts that these let pass are connected to."""
         if self._context is None:
-            # Some ten milliseconds; threads that come together make one each, and one stays.
-            self._context = ssl.create_default_context()
+            # With the authorities that come with the client: slim systems have none of their own.
+            self._context = httpx.create_ssl_context()
         network = _Network(time.monotonic() + seconds, self._stopping, guards)
         return Session(_Transport(network, self._context, max_bytes))
 

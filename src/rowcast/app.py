@@ -139,8 +139,12 @@ class App:
         return (self._running or self._start()).hub
 
     async def drain(self) -> None:
-        """End all realtime streams, many ones spread over some seconds, and refuse new ones."""
+        """End all realtime streams, many ones spread over some seconds, and refuse new ones.
+
+        Sign-ins that wait for another service end at once.
+        """
         if self._running is not None:
+            self._running.accounts.stop()
             await self._running.hub.drain()
 
     def end_streams(self) -> None:

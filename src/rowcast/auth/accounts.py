@@ -89,6 +89,7 @@ class Accounts:
         self._avatar_hosts = frozenset(avatar_hosts)
         self._oauth2: OAuth2 | None = None
         self._oauth2_lock = threading.Lock()
+        self._is_stopped = False
 
     @property
     def oauth2(self) -> OAuth2:
@@ -96,11 +97,14 @@ class Accounts:
         with self._oauth2_lock:
             if self._oauth2 is None:
                 self._oauth2 = self._load_oauth2()
+                if self._is_stopped:
+                    self._oauth2.stop()
             return self._oauth2
 
     def stop(self) -> None:
-        """Let everything that waits for other services fail soon."""
+        """Let everything that waits for other services fail soon, for good."""
         with self._oauth2_lock:
+            self._is_stopped = True
             if self._oauth2 is not None:
                 self._oauth2.stop()
 

@@ -150,6 +150,7 @@ class App:
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
         if self._running is not None:
+            self._running.accounts.stop()
             self._running.hub.close()
 
     def _start(self) -> _Running:

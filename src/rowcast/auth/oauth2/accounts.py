@@ -109,7 +109,9 @@ class Linking:
         account = self.find(tx, collection, proof.provider, user, request)
         is_new = account is None
         if account is None:
-            account = self._sign_up(tx, collection, proof, request, given, {"password": hashed, **hashes})
+            # The account that was known is gone since; then, and only then, hash here.
+            random = hashed or changes.random_hash(collection)
+            account = self._sign_up(tx, collection, proof, request, given, {"password": random, **hashes})
         elif self._claim(tx, account, user, request, hashed):
             link = None
         if link is None:

@@ -25,6 +25,7 @@ from rowcast.schema.casts import to_bool, to_text, unique_texts
 
 _APPLE = "https://appleid.apple.com"
 _GITEE_EMAILS = "https://gitee.com/api/v5/emails"
+_INT64 = 1 << 63
 _NOT_TOLD = frozenset({401, 403, 404})
 
 
@@ -350,6 +351,6 @@ def _number(raw: object, path: str) -> str:
     value = _at(raw, path)
     if value is None:
         return "0"
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or not -_INT64 <= value < _INT64:
         raise UserError(f"{path} is no whole number")
     return str(value)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from hypothesis import given, settings, strategies
 
 from rowcast.auth.oauth2.exchange import Token
 from rowcast.auth.oauth2.idtokens import IdTokenError
@@ -31,8 +32,8 @@ class Recorded(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
-        answer = self.answers[request.method, str(request.url)]
-        return httpx.Response(answer["status"], json=answer["body"])
+        answer = self.answers.get((request.method, str(request.url)), {"status": 404, "body": "not recorded"})
+        return httpx.Response(answer["status"], content=json.dumps(answer["body"]).encode())
 
 
 def unsigned(claims: dict[str, object]) -> str:
@@ -88,6 +89,44 @@ def test_graph_queries_ask_for_what_is_read(provider: str) -> None:
     query = json.loads(transport.asked[0].content)["query"]
     (told,) = case["answers"][0]["body"]["data"].values()
     assert all(name in query for name in told)
+
+
+JSON = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+@settings(max_examples=8, deadline=None)
+@given(data=strategies.data())
+def test_any_answer_is_a_user_or_an_error(case: dict[str, Any], data: strategies.DataObject) -> None:
+    """Any part of an answer may be any JSON."""
+    answers = [answer | {"body": mangled(answer["body"], data)} for answer in case["answers"]]
+    try:
+        user = ask(case, Recorded(answers))
+    except (UserError, IdTokenError):
+        return
+    assert all(isinstance(getattr(user, name), str) for name in ("id", "name", "username", "email", "avatar"))
+
+
+def mangled(value: Any, data: strategies.DataObject) -> Any:
+    """Return JSON with one of its parts replaced."""
+    if isinstance(value, dict) and value and data.draw(strategies.booleans()):
+        name = data.draw(strategies.sampled_from(sorted(value)))
+        return value | {name: mangled(value[name], data)}
+    if isinstance(value, list) and value and data.draw(strategies.booleans()):
+        return [mangled(value[0], data), *value[1:]]
+    return data.draw(JSON)
+
+
+@pytest.mark.parametrize("digits", [str(1 << 63), str(-(1 << 63) - 1), "9" * 4400, "1e3", "1.5", "true"])
+def test_ids_are_numbers_that_go_has_too(digits: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b'{"id":%s}' % digits.encode()))
+    with pytest.raises(UserError):
+        ask({"provider": "github"}, transport)
 
 
 def test_what_instagram_grants_is_told() -> None:

@@ -28,6 +28,7 @@ from rowcast.api.health import Health
 from rowcast.api.limits import RateLimits
 from rowcast.api.logs import LogsApi
 from rowcast.api.matcher import Matcher
+from rowcast.api.oauth2 import OAuth2Api
 from rowcast.api.operators import Operators
 from rowcast.api.pipeline import Pipeline
 from rowcast.api.public import PublicFiles
@@ -139,13 +140,18 @@ class App:
         return (self._running or self._start()).hub
 
     async def drain(self) -> None:
-        """End all realtime streams, many ones spread over some seconds, and refuse new ones."""
+        """End all realtime streams, many ones spread over some seconds, and refuse new ones.
+
+        Sign-ins that wait for another service end at once.
+        """
         if self._running is not None:
+            self._running.accounts.stop()
             await self._running.hub.drain(self.config.drain_s)
 
     def end_streams(self) -> None:
         """End all realtime streams, so that a server that waits for its connections can stop."""
         if self._running is not None:
+            self._running.accounts.stop()
             self._running.hub.close()
 
     def _start(self) -> _Running:
@@ -253,6 +259,7 @@ class _Running:
             records=self.records,
             rules=rules,
             outbox=self.outbox,
+            avatar_hosts=config.avatar_hosts,
         )
         self.activity = ActivityLog(directory.auxiliary, self.settings, max_rows=config.activity_max_rows)
         self.work, self.log_work = Work(storage), Work(directory.auxiliary)
@@ -282,6 +289,7 @@ class _Running:
             records=RecordsApi(self.work, self.records, self.hub.log, limits),
             batch=BatchApi(self.work, batch, self.settings, limits),
             auth=AuthApi(self.work, self.accounts),
+            oauth2=OAuth2Api(self.work, self.accounts, self.nodes),
             files=FilesApi(self.work, files, self.thumbs, self.blobs, self.accounts, self._file_account, self.settings),
             realtime=Realtime(self.hub, self.nodes, self.work),
             operators=self._operators(config),
@@ -333,6 +341,7 @@ class _Running:
 
     def _close(self) -> None:
         self.crons.wait()
+        self.accounts.stop()
         self.work.close()
         self.thumbs.close()
         self.records.removals.close()

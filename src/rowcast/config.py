@@ -43,6 +43,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics_labels: labels of every number ("node=a").
     otel: whether traces are sent to where the OTEL_* variables of the environment say.
     drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.
+    avatar_hosts: hosts ("host" or "host:port") that pictures of OAuth2 users may come from although they are internal.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
     """
 
@@ -70,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics_labels: tuple[str, ...] = ()
     otel: bool = False
     drain_s: float = 0
+    avatar_hosts: tuple[str, ...] = ()
     allow_unknown_migrations: bool = False
 
 

@@ -60,6 +60,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "record_auth_email_change_confirm_test.go",
     ),
     "batch": ("batch_test.go",),
+    "oauth2": ("record_auth_with_oauth2_test.go", "record_auth_with_oauth2_redirect_test.go"),
+    "settings": ("settings_test.go",),
     "edge": ("health_test.go", "middlewares_test.go", "extensions_test.go"),
 }
 """The sources of the recordings that must pass, in groups that may run side by side."""

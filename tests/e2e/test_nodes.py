@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Iterator
@@ -94,6 +95,19 @@ def test_refusals_are_the_same_everywhere(apis: list[Api], asked: int) -> None:
     unknown = "x" * 40
     status, body = guest.call("POST", "/api/realtime", {"clientId": unknown, "subscriptions": []})
     assert (status, body["message"]) == (404, "Missing or invalid client id.")
+
+
+def test_the_end_of_an_oauth2_sign_in_may_come_to_either(apis: list[Api]) -> None:
+    stream = EventStream(apis[0], ["@oauth2"])
+    where = f"/api/oauth2-redirect?state={stream.client_id}&code=abc"
+    ends = ["../_/#/auth/oauth2-redirect-success", "../_/#/auth/oauth2-redirect-failure"]
+    for end in ends:
+        connection = http.client.HTTPConnection("127.0.0.1", apis[1].port, timeout=10)
+        connection.request("GET", where)
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("location")) == (307, end)
+        connection.close()
+    assert event(stream) == {"state": stream.client_id, "code": "abc"}
 
 
 def test_an_operator_ends_a_stream_of_the_other(apis: list[Api]) -> None:

@@ -6,20 +6,36 @@ Each node test is reported as a subtest. A suite that reports nothing fails.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import oidc_provider
 from tests.e2e.server import SUPERUSER, Server, command
 from tests.node import SDK, NodeError, Result, run
 
+ROOT = Path(__file__).parents[2]
 SUITES = sorted(SDK.glob("*.test.mjs"))
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
-def run_suite(suite: Path, server: Server) -> list[Result]:
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """A provider of OpenID Connect in a process of its own."""
+    arguments = [sys.executable, "-m", oidc_provider.__name__]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def run_suite(suite: Path, server: Server, provider: str) -> list[Result]:
     """Run one file of tests against a server."""
     email, password = SUPERUSER
     environment = {
@@ -29,6 +45,9 @@ def run_suite(suite: Path, server: Server) -> list[Result]:
         "SUPERUSER_EMAIL": email,
         "SUPERUSER_PASSWORD": password,
         "MAIL_SINK": json.dumps([sys.executable, "-m", "tests.unit.mail.sink"]),
+        "OIDC_URL": provider,
+        "OIDC_CLIENT_ID": oidc_provider.CLIENT_ID,
+        "OIDC_CLIENT_SECRET": oidc_provider.CLIENT_SECRET,
     }
     try:
         return run(suite, environment, timeout_s=170)
@@ -37,10 +56,10 @@ def run_suite(suite: Path, server: Server) -> list[Result]:
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name.removesuffix(".test.mjs"))
-def test_sdk(suite: Path, server: Server, subtests: pytest.Subtests) -> None:
+def test_sdk(suite: Path, server: Server, provider: str, subtests: pytest.Subtests) -> None:
     if not (SDK / "node_modules").is_dir():
         pytest.skip("the JS SDK is not installed: make install")
-    for result in run_suite(suite, server):
+    for result in run_suite(suite, server, provider):
         with subtests.test(msg=result.name):
             if result.outcome == "skip":
                 pytest.skip(result.text)
@@ -59,6 +78,7 @@ def test_all_suites_are_found() -> None:
         "mails",
         "mfa",
         "otp",
+        "oauth2",
         "records",
         "realtime",
         "realtime_rules",

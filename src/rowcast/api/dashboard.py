@@ -1,6 +1,7 @@
 """`/_/`: where the reference has its dashboard. rowcast has none, and says so.
 
-The script of the dashboard's extensions is empty, as it is in a reference without any.
+A sign-in with another service ends here too: the page shows how it went, by the end of
+its address. The script of the dashboard's extensions is empty, as it is in a reference without any.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ _CACHED = (b"cache-control", b"max-age=1209600, stale-while-revalidate=86400")
 
 _PAGE = b"""<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>rowcast</title></head>
+<head><meta charset="utf-8"><title>rowcast</title>
+<style>.end { display: none } .end:target { display: block; font-weight: bold }</style></head>
 <body>
+<p class="end" id="/auth/oauth2-redirect-success">You are signed in. You can close this window.</p>
+<p class="end" id="/auth/oauth2-redirect-failure">Signing in failed. Close this window and try again.</p>
 <p>rowcast is running. It has no dashboard: the API is at <a href="../api/health">/api/</a>.</p>
 <p><a href="realtime">Look at realtime streams</a></p>
 </body>

@@ -31,6 +31,10 @@ class Pool:
         finally:
             self.pending -= 1
 
+    def start(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Start a call; the future is done when the call is, whoever waits for it. It is not counted as pending."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, call)
+
     def close(self) -> None:
         """Wait for what runs and let the threads go."""
         self._threads.shutdown(cancel_futures=True)

@@ -13,6 +13,7 @@ from rowcast.api.collections import CollectionsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
 from rowcast.api.inspector import serving as inspector
+from rowcast.api.oauth2 import OAuth2Api
 from rowcast.api.operators import Operators
 from rowcast.api.realtime import Realtime
 from rowcast.api.records import RecordsApi
@@ -28,6 +29,7 @@ def table(  # noqa: PLR0913 -- one for each part of the API
     records: RecordsApi,
     batch: BatchApi,
     auth: AuthApi,
+    oauth2: OAuth2Api,
     files: FilesApi,
     realtime: Realtime,
     operators: Operators,
@@ -56,6 +58,9 @@ def table(  # noqa: PLR0913 -- one for each part of the API
         Route("POST", "/api/batch", batch.run, body_limit=batch.body_limit),
         Route("GET", one + "/auth-methods", auth.methods, tags=("listAuthMethods",)),
         Route("POST", one + "/auth-with-password", auth.with_password, tags=("authWithPassword", "auth")),
+        Route("POST", one + "/auth-with-oauth2", oauth2.sign_in, tags=("authWithOAuth2", "auth")),
+        Route("GET", "/api/oauth2-redirect", oauth2.redirect, is_success_logged=False),
+        Route("POST", "/api/oauth2-redirect", oauth2.redirect, is_success_logged=False),
         Route("POST", one + "/auth-refresh", auth.refresh, same_collection_only, tags=("authRefresh",)),
         Route("POST", one + "/impersonate/{id}", auth.impersonate, superuser_only),
         Route("POST", one + "/request-otp", auth.mails.request_otp, tags=("requestOTP",)),
@@ -83,6 +88,7 @@ def table(  # noqa: PLR0913 -- one for each part of the API
         Route("PATCH", "/api/settings", operators.settings.update, superuser_only),
         Route("POST", "/api/settings/test/s3", operators.settings.test_s3, superuser_only),
         Route("POST", "/api/settings/test/email", operators.settings.test_email, superuser_only),
+        Route("POST", "/api/settings/apple/generate-client-secret", oauth2.apple_secret, superuser_only),
         Route("GET", "/api/logs", operators.logs.list, superuser_only, is_success_logged=False),
         Route("GET", "/api/logs/stats", operators.logs.stats, superuser_only, is_success_logged=False),
         Route("GET", "/api/logs/{id}", operators.logs.view, superuser_only, is_success_logged=False),

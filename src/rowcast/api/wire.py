@@ -40,8 +40,8 @@ _EXACT_DIGITS = 15
 _LONGEST_NUMBER = 350
 _INT64 = 1 << 63
 
-Kind = Literal["text", "flag", "integer", "texts", "objects"]
-_ZEROS: dict[Kind, object] = {"text": "", "flag": False, "integer": 0, "texts": [], "objects": []}
+Kind = Literal["text", "flag", "integer", "texts", "object", "objects"]
+_ZEROS: dict[Kind, object] = {"text": "", "flag": False, "integer": 0, "texts": [], "object": {}, "objects": []}
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
 
@@ -284,6 +284,8 @@ def _from_json(value: object, kind: Kind) -> object:
         return value
     if kind == "texts" and isinstance(value, list):
         return ["" if item is None else _from_json(item, "text") for item in value]
+    if kind == "object" and isinstance(value, dict):
+        return value
     if kind == "objects" and isinstance(value, list) and all(item is None or isinstance(item, dict) for item in value):
         return [item or {} for item in value]
     raise MalformedBodyError

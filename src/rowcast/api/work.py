@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from rowcast.api.pool import Pool
 from rowcast.api.shares import Shares
+from rowcast.errors import ApiError
 from rowcast.storage import BudgetExceededError, Storage
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ _WRITERS = 8
 _SHAPERS = 2
 _TRANSFERS = 32
 _UPLOADERS = 16
+_REMOTES = 16
+
+_MOST_REMOTE = 64
+"""How many calls to other servers there may be, also those that wait for a thread."""
 
 _SLOW_FOR_S = 10.0
 """How long a call that was too slow for the loop goes to a thread at once."""
@@ -54,7 +59,11 @@ class Work:
         # Apart from all others: a bucket that does not answer holds them for a minute.
         self._transfers = Pool("file", _TRANSFERS)
         self._uploaders = Pool("upload", _UPLOADERS)
+        # Other servers may never answer: who waits for one keeps nobody from the threads above.
+        self._remotes = Pool("remote", _REMOTES)
+        self._remote_calls = 0
         self.pools = (
+            self._remotes,
             self._readers,
             self._writers,
             self._shapers,
@@ -111,6 +120,18 @@ class Work:
     async def hash(self, call: Callable[[], T]) -> T:
         """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
         return await self._hashers.run(call)
+
+    async def remote(self, call: Callable[[], T]) -> T:
+        """Run a call that waits for another server. Raises ApiError (503) where too many do already."""
+        if self._remote_calls >= _MOST_REMOTE:
+            raise ApiError("Too many requests are waiting for other services.", status=503)
+        self._remote_calls += 1
+        future = self._remotes.start(call)
+        future.add_done_callback(self._end_remote)
+        return await future
+
+    def _end_remote(self, _: object) -> None:
+        self._remote_calls -= 1
 
     def close(self) -> None:
         """Wait for what runs and let the threads go."""

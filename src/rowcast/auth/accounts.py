@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from rowcast import credentials, encoding
 from rowcast.auth import methods
+from rowcast.auth.apple_names import AppleNames
 from rowcast.auth.email_change import EmailChange
 from rowcast.auth.expiry import delete_expired
 from rowcast.auth.origins import Device, Origins
@@ -30,16 +33,19 @@ from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.storage import Reader, Storage
 
+if TYPE_CHECKING:
+    from rowcast.auth.oauth2.flow import OAuth2
+
 
 class Accounts:
     """Signs in and knows who is signed in. Synchronous; safe to use from several threads.
 
     `passwords`, `otps`, `verification`, `password_reset` and `email_change` are the
-    flows, `tokens` mints tokens and finds their accounts, `signin` ends every sign-in.
-    `now` gives seconds since 1970.
+    flows, as is `oauth2`; `tokens` mints tokens and finds their accounts, `signin` ends every
+    sign-in. `now` gives seconds since 1970; pictures may come from the `avatar_hosts` wherever they are.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
         *,
         storage: Storage,
@@ -49,6 +55,7 @@ class Accounts:
         rules: Rules,
         outbox: Outbox,
         now: Callable[[], float] = time.time,
+        avatar_hosts: Iterable[str] = (),
     ) -> None:
         self._storage = storage
         self._catalog = catalog
@@ -77,6 +84,41 @@ class Accounts:
             signin=self.signin,
             outbox=outbox,
             now=now,
+        )
+        self.apple_names = AppleNames(now)
+        self._avatar_hosts = frozenset(avatar_hosts)
+        self._oauth2: OAuth2 | None = None
+        self._oauth2_lock = threading.Lock()
+        self._is_stopped = False
+
+    @property
+    def oauth2(self) -> OAuth2:
+        """Sign-in with other services. Loads its libraries when it is first asked for; do so in a thread."""
+        with self._oauth2_lock:
+            if self._oauth2 is None:
+                self._oauth2 = self._load_oauth2()
+                if self._is_stopped:
+                    self._oauth2.stop()
+            return self._oauth2
+
+    def stop(self) -> None:
+        """Let everything that waits for other services fail soon, for good."""
+        with self._oauth2_lock:
+            self._is_stopped = True
+            if self._oauth2 is not None:
+                self._oauth2.stop()
+
+    def _load_oauth2(self) -> OAuth2:
+        from rowcast.auth.oauth2.flow import OAuth2  # noqa: PLC0415 - a third of a second that few starts need
+
+        return OAuth2(
+            storage=self._storage,
+            catalog=self._catalog,
+            records=self._records,
+            signin=self.signin,
+            names=self.apple_names,
+            trusted=self._avatar_hosts,
+            now=self._now,
         )
 
     def collection(self, name_or_id: str) -> Collection:

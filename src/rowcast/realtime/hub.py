@@ -20,12 +20,14 @@ from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
 from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.admission import Admission
-from rowcast.realtime.audience import Addressee, Delivery
+from rowcast.realtime.audience import Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
 from rowcast.realtime.draining import end_gently
+from rowcast.realtime.heartbeats import beat
 from rowcast.realtime.index import TopicIndex
-from rowcast.realtime.judgement import Judgement, reads_rows
+from rowcast.realtime.judge import Judge
+from rowcast.realtime.judgement import reads_rows
 from rowcast.realtime.messages import message
 from rowcast.realtime.replay import Progress, Replays
 from rowcast.realtime.rights import Rights
@@ -37,7 +39,7 @@ from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Position, Record
-from rowcast.storage import BudgetExceededError, Reader, Storage
+from rowcast.storage import Storage
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +48,6 @@ _ROUND = 64
 
 _GROUPS = 64
 """How many groups are judged at a time: one client can ask for a thousand different filters."""
-
-_BEATS = 50
-"""In how many steps the heartbeats of a period go out, so that streams do not wake all at once."""
 
 
 class Hub:
@@ -74,7 +73,6 @@ class Hub:
         self._catalog = catalog
         self._storage = storage
         self._rules = rules
-        self._output = output
         self._bus = bus
         self._budget = budget
         self._admission = Admission(limits)
@@ -83,6 +81,7 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
         self._accounts = Accounts()
+        self._judge = Judge(storage, rules, output, self._accounts)
         self.index = TopicIndex()
         self._progress = Progress(log.end)
         self._replays = Replays(
@@ -168,6 +167,23 @@ class Hub:
         if stream.has_cursor and not stream.catches_up:
             # What is new about its topics begins here.
             self.rounds.push_soon(stream, frames.progress(self._progress.delivered))
+
+    def answer_oauth2(self, client_id: str, data: bytes, address: str) -> bool:
+        """Tell a stream what an OAuth2 provider said, in JSON; it is told once and waits for no more.
+
+        False where no stream of this id waits for it, or one that was opened from another
+        address. To be called with `turn` held, as `subscribe` is.
+        """
+        stream = self._streams.get(client_id)
+        if stream is None or topics.OAUTH2 not in stream.subscriptions:
+            return False
+        self._leave(stream)
+        stream.subscriptions = {text: asked for text, asked in stream.subscriptions.items() if text != topics.OAUTH2}
+        self._join(stream)
+        if stream.address != address:
+            return False
+        self.rounds.push_soon(stream, frames.body(topics.OAUTH2.encode(), data))
+        return True
 
     def disconnect(self, stream: Stream) -> None:
         """Forget a stream whose peer left."""
@@ -323,7 +339,7 @@ class Hub:
                 for first in range(0, len(addressees), _GROUPS):
                     if first:
                         await asyncio.sleep(0)
-                    deliveries += await self._judge(change, addressees[first : first + _GROUPS])
+                    deliveries += await self._judge.judge(change, addressees[first : first + _GROUPS])
                 deliver(change, deliveries, self.rounds.push, behind=self._progress.delivered)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
@@ -334,31 +350,6 @@ class Hub:
         if change.action == "delete":
             self._rights.change(change)
 
-    async def _judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
-        try:
-            with self._storage.budget():
-                return self._judge_now(change, addressees)
-        except BudgetExceededError:
-            return await asyncio.to_thread(self._judge_now, change, addressees)
-
-    def _judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
-        if change.before is not None and change.action == "delete":
-            return self._judge_by(change.before, change, addressees)
-        with self._storage.read() as reader:
-            return self._judge_by(reader, change, addressees)
-
-    def _judge_by(self, reader: Reader, change: Change, addressees: list[Addressee]) -> list[Delivery]:
-        judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
-        return list(judgement.deliveries(addressees))
-
     async def beat(self) -> None:
         """Send heartbeats, and end streams that are too old, until cancelled."""
-        while True:
-            streams = tuple(self)
-            for step in range(_BEATS):
-                now = time.monotonic()
-                for stream in streams[step::_BEATS]:
-                    if now > stream.ends_at:
-                        stream.close("aged")
-                    stream.beat(self._progress.delivered)
-                await asyncio.sleep(self._heartbeat_s / _BEATS)
+        await beat(self, self._heartbeat_s, lambda: self._progress.delivered)

@@ -28,13 +28,14 @@ Authenticate = Callable[[str], Awaitable[Record | None]]
 
 
 class Question(msgspec.Struct, omit_defaults=True):
-    """What one node asks another to do. `token` and `address` are those of the client's request."""
+    """What one node asks another to do. `token` and `address` are those of the client's request; `data` is JSON."""
 
     do: str
     client_id: str = ""
     topics: list[str] = []
     token: str = ""
     address: str = ""
+    data: str = ""
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -65,6 +66,17 @@ class Nodes:
     async def kick(self, client_id: str) -> None:
         """End one stream. Raises NotFoundError."""
         await self._carry_out(Question("kick", client_id))
+
+    async def answer_oauth2(self, client_id: str, data: bytes, address: str) -> bool:
+        """Tell a stream what an OAuth2 provider said; False where none waits for it (see `Hub.answer_oauth2`)."""
+        try:
+            await self._carry_out(Question("oauth2", client_id, address=address, data=data.decode()))
+        except ApiError as error:
+            # From another node a missing stream comes as any other error of this status.
+            if error.status != NotFoundError.status:
+                raise
+            return False
+        return True
 
     async def clients(self) -> list[dict[str, object]]:
         """Return what an operator sees of the streams of all nodes, the oldest of each node first."""
@@ -108,6 +120,10 @@ class Nodes:
             await self._subscribe(question)
         elif question.do == "kick":
             self._hub.kick(question.client_id)
+        elif question.do == "oauth2":
+            async with self._hub.turn:
+                if not self._hub.answer_oauth2(question.client_id, question.data.encode(), question.address):
+                    raise NotFoundError("Missing or invalid client id.")
         else:
             raise ApiError(data=ErrorData(do=FieldError("validation_invalid_value", "Invalid value.")))
 

@@ -22,6 +22,9 @@ MAX_SUBSCRIPTIONS = 1000
 MAX_SUBSCRIPTION_BYTES = 2500
 MAX_CLIENT_ID_BYTES = 255
 
+OAUTH2 = "@oauth2"
+"""Where a client waits for the end of a sign-in that goes on in another window."""
+
 # An SSE field ends with its line; a name that holds a line break could not match anything but would break the frame.
 _LINE_BREAKS = {10: None, 13: None}
 

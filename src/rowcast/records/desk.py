@@ -94,6 +94,21 @@ class Records:
         """Do what takes long with the passwords of a body before a transaction (see `Writes.hash`)."""
         return self._writes.hash(request, collection, record_id)
 
+    def hash_passwords(self, collection: Collection, body: Mapping[str, object]) -> dict[str, str]:
+        """Return the hashes of the passwords in a body, by field; takes long."""
+        return self._writes.hash_passwords(collection, body)
+
+    def sign_up(
+        self,
+        tx: Transaction,
+        request: RequestInfo,
+        collection: Collection,
+        uploads: Uploads,
+        hashed: Mapping[str, str],
+    ) -> Record:
+        """Create an account from `request.body` whose password nobody may know (see `Writes.sign_up`)."""
+        return self._writes.sign_up(tx, request, collection, uploads, hashed)
+
     def find(self, reader: Reader, collection: Collection, record_id: str) -> Record | None:
         """Return the record of this id, whatever the rules."""
         return finding.find(reader, collection, record_id)

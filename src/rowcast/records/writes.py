@@ -75,7 +75,7 @@ class Writes:
 
         `record_id` is that of the record that the body may change.
         """
-        return Hashed(self._hash(collection, request), self._compare(collection, request, record_id))
+        return Hashed(self.hash_passwords(collection, request.body), self._compare(collection, request, record_id))
 
     # -- create ----------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class Writes:
         if collection.create_rule is None and not request.is_superuser:
             raise ForbiddenError(ONLY_SUPERUSERS)
         pick.parse(request.query.get("fields", ""))
-        hashes = hashed.hashes if hashed is not None else self._hash(collection, request)
+        hashes = hashed.hashes if hashed is not None else self.hash_passwords(collection, request.body)
 
         def write() -> bytes:
             with self._storage.write() as tx:
@@ -104,16 +104,47 @@ class Writes:
 
         return self._arrive(uploads, write, collection, _CREATE_FAILED)
 
+    def sign_up(
+        self,
+        tx: Transaction,
+        request: RequestInfo,
+        collection: Collection,
+        uploads: Uploads,
+        hashed: Mapping[str, str],
+    ) -> Record:
+        """Create an account as `create` does, in a transaction at hand and with hashes that were made before.
+
+        A body without a password leaves the one of `hashed["password"]`, which nobody
+        knows and no check of passwords looks at. Copies what apis/record_crud.go does for OAuth2.
+        """
+        _check_collection(collection)
+        if collection.create_rule is None and not request.is_superuser:
+            raise ForbiddenError(ONLY_SUPERUSERS)
+        return self._create(tx, request, collection, uploads, hashed, is_random="password" not in request.body)
+
     def _create(
-        self, tx: Transaction, request: RequestInfo, collection: Collection, uploads: Uploads, hashes: Mapping[str, str]
+        self,
+        tx: Transaction,
+        request: RequestInfo,
+        collection: Collection,
+        uploads: Uploads,
+        hashes: Mapping[str, str],
+        *,
+        is_random: bool = False,
     ) -> Record:
         record = new_record(collection)
         asked = _resolved(record, request, uploads)
         load_resolved(record, asked.body, is_superuser=asked.is_superuser)
         _set_hashes(record, hashes)
+        if is_random:
+            record.values["password"] = hashes["password"]
         may_manage = asked.is_superuser or self._check_new(tx, record, asked)
         errors = account_errors(
-            record, PasswordForm.from_body(asked.body), may_manage=may_manage, is_password=lambda _: False
+            record,
+            PasswordForm.from_body(asked.body),
+            may_manage=may_manage,
+            is_password=lambda _: False,
+            checks_passwords=not is_random,
         )
         if errors:
             raise BadRequestError(_CREATE_FAILED, errors)
@@ -266,11 +297,11 @@ class Writes:
         query = request.query
         return self._output.encode(tx, record, request, expand=query.get("expand", ""), fields=query.get("fields", ""))
 
-    def _hash(self, collection: Collection, request: RequestInfo) -> dict[str, str]:
+    def hash_passwords(self, collection: Collection, body: Mapping[str, object]) -> dict[str, str]:
         """Return the hashes of the passwords in a body, by field."""
         hashed: dict[str, str] = {}
         for field in _password_fields(collection):
-            plain = to_text(request.body.get(field.name))
+            plain = to_text(body.get(field.name))
             # A longer one fails validation.
             if plain and len(plain.encode("utf-8", "surrogatepass")) <= credentials.MAX_PASSWORD_BYTES:
                 hashed[field.name] = credentials.hash_password(plain, field.cost)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rowcast.api.work import Work
+from rowcast.errors import ApiError
 from rowcast.storage import BudgetExceededError
 
 
@@ -52,6 +53,24 @@ def test_quick_calls_run_on_the_loop() -> None:
         assert await work.shape(threading.get_ident, "a") != here
         assert await work.slow(threading.get_ident) != here
         assert await work.hash(threading.get_ident) != here
+
+    run(story)
+
+
+def test_who_waits_for_other_servers_keeps_nobody_else_and_is_bounded() -> None:
+    async def story(work: Work, budget: Budget) -> None:
+        answers = threading.Event()
+        waiting = [asyncio.ensure_future(work.remote(answers.wait)) for _ in range(64)]
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError) as refused:
+            await work.remote(threading.get_ident)
+        assert refused.value.status == 503
+        for way in (work.quick, work.write, work.slow, work.hash):
+            assert await way(threading.get_ident)
+        assert await work.shape(threading.get_ident, asker="somebody")
+        answers.set()
+        assert await asyncio.gather(*waiting) == [True] * 64
+        assert await work.remote(threading.get_ident), "there is room again"
 
     run(story)
 

@@ -47,7 +47,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "record_auth_methods_test.go",
     ),
     "files": ("file_test.go",),
-    "operators": ("cron_test.go", "logs_test.go", "sql_test.go", "extra_rate_limit"),
+    "operators": ("cron_test.go", "backup_test.go", "logs_test.go", "sql_test.go", "extra_rate_limit"),
     "edge": ("health_test.go", "middlewares_test.go", "extensions_test.go"),
 }
 """The sources of the recordings that must pass, in groups that may run side by side."""

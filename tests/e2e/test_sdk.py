@@ -49,6 +49,7 @@ def test_sdk(suite: Path, server: Server, subtests: pytest.Subtests) -> None:
 def test_all_suites_are_found() -> None:
     assert {suite.name.removesuffix(".test.mjs") for suite in SUITES} == {
         "auth",
+        "backups",
         "collections",
         "fields",
         "files",

@@ -7,6 +7,7 @@ The only module that knows all parts; none of them knows it. What `App` opens in
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,9 @@ from rowcast.admin.settings import SettingsDesk
 from rowcast.admin.sql_desk import SqlDesk
 from rowcast.admin.system_jobs import add_system_jobs
 from rowcast.api.auth import AuthApi
+from rowcast.api.backups import BackupsApi
 from rowcast.api.batch import BatchApi
+from rowcast.api.calls import Calls
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
 from rowcast.api.crons import CronsApi
@@ -42,6 +45,9 @@ from rowcast.api.sql import SqlApi
 from rowcast.api.work import Work
 from rowcast.auth import Accounts
 from rowcast.auth.sample_mails import SampleMails
+from rowcast.backups import ArchiveError, Backups
+from rowcast.backups.auto import AutoBackup
+from rowcast.backups.reopening import begin_restore, exchange
 from rowcast.blobs import LocalBlobs
 from rowcast.blobs.configured import ConfiguredBlobs
 from rowcast.blobs.spool import Spool
@@ -69,9 +75,13 @@ from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Record
-from rowcast.storage.directory import DataDir, open_directory
+from rowcast.storage.directory import DataDir, Opening, open_inside, open_with
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings
+from rowcast.storage.swap import Swap
+
+_CALLS_S = 10.0
+"""How long a restore waits for the requests that are under way."""
 
 
 class App:
@@ -92,21 +102,21 @@ class App:
             config = msgspec.structs.replace(config, data_dir=str(data_dir))
         self.config = config
         self.crons = Crons()
+        self._opening = Opening(
+            config.loop_budget_s, config.query_timeout_s, config.allow_unknown_migrations, config.encryption_env
+        )
         self._running: _Running | None = None
         self._is_stopped = False
+        self._reopened: asyncio.Event | None = None
+        self._restore: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http":
-            running = self._running
-            if running is None:
-                if self._is_stopped:
-                    # A late request must not open what was just closed.
-                    raise RuntimeError("the application is stopped")
-                running = self._start()
-                await running.joining
-            await running.pipeline(scope, receive, send)
+            running = self._running or await self._next_running()
+            with running.calls:
+                await running.pipeline(scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
         else:
@@ -122,6 +132,10 @@ class App:
     async def stop(self) -> None:
         """End the streams, finish what is under way and close the data directory."""
         self._is_stopped = True
+        if self._restore is not None and not self._restore.done():
+            if self._running is not None:
+                self._running.backups.cancel()
+            await self._restore
         running, self._running = self._running, None
         if running is not None:
             await running.stop()
@@ -155,20 +169,50 @@ class App:
             self._running.hub.close()
 
     def _start(self) -> _Running:
-        config = self.config
-        directory = open_directory(
-            config.data_dir,
-            budget_s=config.loop_budget_s,
-            query_timeout_s=config.query_timeout_s,
-            allow_unknown_migrations=config.allow_unknown_migrations,
-            encryption_env=config.encryption_env,
-        )
+        if self._reopened is not None:
+            raise RuntimeError("the application is being restored")
+        directory = open_with(Path(self.config.data_dir), self._opening)
+        return self._run(directory)
+
+    def _run(self, directory: DataDir) -> _Running:
         try:
-            self._running = _Running(config, directory, self.crons)
+            self._running = _Running(self.config, directory, self.crons, self._begin_restore)
         except BaseException:
-            directory.close()
+            (directory.close if self._reopened is None else directory.close_databases)()
             raise
         return self._running
+
+    async def _next_running(self) -> _Running:
+        """Wait for a restore under way, or start."""
+        if self._reopened is not None:
+            await self._reopened.wait()
+        if self._running is None and self._is_stopped:
+            # A late request must not open what was just closed.
+            raise RuntimeError("the application is stopped")
+        running = self._running or self._start()
+        await running.joining
+        return running
+
+    def _begin_restore(self, key: str) -> None:
+        """Begin to go back to the state of a backup. Raises BadRequestError."""
+        running = self._running or self._start()
+        self._restore = begin_restore(running.backups, running.directory, key, self._exchange, self._opening)
+
+    async def _exchange(self, swap: Swap) -> None:
+        """Stop, have the states exchanged and start again; requests wait meanwhile. Raises ArchiveError."""
+        running, self._running = self._running, None
+        if running is None:
+            raise ArchiveError("the application is stopped")
+        self._reopened = asyncio.Event()
+        occupancy = running.directory.occupancy
+        try:
+            await running.stop(leaves=False, patience_s=_CALLS_S)
+            await exchange(swap, lambda: self._run(open_inside(occupancy, self._opening)))
+        finally:
+            if self._running is None:
+                occupancy.leave()
+            self._reopened.set()
+            self._reopened = None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -186,8 +230,10 @@ class App:
 class _Running:
     """Everything that lives between start and stop. Made on the event loop."""
 
-    def __init__(self, config: Config, directory: DataDir, crons: Crons) -> None:
+    def __init__(self, config: Config, directory: DataDir, crons: Crons, begin_restore: Callable[[str], None]) -> None:
         storage = directory.data
+        self.calls = Calls()
+        self.begin_restore = begin_restore
         self.directory, self.crons = directory, crons
         self.measuring = Measuring(config)
         self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings, directory.key)
@@ -195,7 +241,7 @@ class _Running:
         link = link_of(directory.path, new_node())
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
         storage.before_commit = log.record
-        self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files))
+        self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files, directory.held))
         self.spool = Spool(directory.path)
         self.spool.sweep()
         self.thumbs = Thumbs(blobs, self.spool, Workshop())
@@ -271,6 +317,8 @@ class _Running:
             delete_expired_otps=self.accounts.delete_expired_otps,
         )
         self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
+        self.backups = Backups(directory, self.settings)
+        AutoBackup(self.backups, storage, self.settings, self.outbox.send, crons)
         self.pipeline = self.measuring.serving(self._pipeline(config))
         self.joining = asyncio.ensure_future(self.membership.join())
         followed = self.membership.run(self.joining)
@@ -319,6 +367,7 @@ class _Running:
             crons=CronsApi(self.crons),
             sql=SqlApi(sql),
             metrics=self.measuring.api(),
+            backups=BackupsApi(self.backups, self._file_account, self.settings, self.begin_restore),
         )
 
     async def _authenticate(self, token: str) -> Record | None:
@@ -331,15 +380,23 @@ class _Running:
         with self.directory.data.read() as reader:
             return self.accounts.tokens.find(reader, token, kind)
 
-    async def stop(self) -> None:
-        """Close everything, in the opposite order."""
+    async def stop(self, *, leaves: bool = True, patience_s: float = 0) -> None:
+        """Close everything, in the opposite order; leave the directory too, if asked to.
+
+        Requests under way get some time.
+        """
         self.hub.close()
+        await self.calls.wait(patience_s)
+        self.backups.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._close)
+        if leaves:
+            self.directory.close()
 
     def _close(self) -> None:
+        self.backups.close()
         self.crons.wait()
         self.accounts.stop()
         self.work.close()
@@ -349,4 +406,4 @@ class _Running:
         self.outbox.close()
         self.activity.close()
         self.measuring.close()
-        self.directory.close()
+        self.directory.close_databases()

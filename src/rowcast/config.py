@@ -8,6 +8,7 @@ through `SettingsRef`. This module reads no file and no database.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -205,11 +206,23 @@ class SettingsRef:
     Swapped whole, by the writer, after the commit that changed them.
     """
 
-    __slots__ = ("current", "key")
+    __slots__ = ("_watchers", "current", "key")
 
     def __init__(self, settings: Settings, key: SettingsKey = NO_KEY) -> None:
         self.current = settings
         self.key = key
+        self._watchers: list[Callable[[Settings], None]] = []
+
+    def watch(self, call: Callable[[Settings], None]) -> None:
+        """Have `call` told the settings now, and after each change."""
+        self._watchers.append(call)
+        call(self.current)
+
+    def swap(self, settings: Settings) -> None:
+        """Have other settings in force."""
+        self.current = settings
+        for call in self._watchers:
+            call(settings)
 
 
 def without_nulls(value: object) -> object:

@@ -62,6 +62,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "batch": ("batch_test.go",),
     "oauth2": ("record_auth_with_oauth2_test.go", "record_auth_with_oauth2_redirect_test.go"),
     "settings": ("settings_test.go",),
+    "backups": ("backup_test.go",),
     "edge": ("health_test.go", "middlewares_test.go", "extensions_test.go"),
 }
 """The sources of the recordings that must pass, in groups that may run side by side."""

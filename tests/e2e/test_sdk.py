@@ -71,6 +71,7 @@ def test_all_suites_are_found() -> None:
     assert {suite.name.removesuffix(".test.mjs") for suite in SUITES} == {
         "auth",
         "batch",
+        "backups",
         "collections",
         "fields",
         "files",

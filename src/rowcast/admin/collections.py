@@ -232,7 +232,7 @@ class Collections:
 
     def _enforce(self, writer: SchemaWriter) -> None:
         self._catalog.current = writer.catalog
-        self._settings.current = writer.settings
+        self._settings.swap(writer.settings)
         for event in writer.events:
             self._on_change(event)
 

@@ -73,7 +73,7 @@ class SettingsDesk:
             raise BadRequestError(f"{_NO_S3} Raw error: \n{reason}")
 
     def _swap(self, changed: Settings) -> None:
-        self._settings.current = changed
+        self._settings.swap(changed)
 
 
 def _failure_of(s3: S3Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rowcast.api.backups import BackupsApi
 from rowcast.api.crons import CronsApi
 from rowcast.api.logs import LogsApi
 from rowcast.api.metrics import MetricsApi
@@ -20,6 +21,7 @@ class Operators:
     logs: LogsApi
     crons: CronsApi
     sql: SqlApi
+    backups: BackupsApi
     metrics: MetricsApi | None = None
 
     def optional(self) -> list[Route]:

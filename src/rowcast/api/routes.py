@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rowcast.api import dashboard
 from rowcast.api.auth import AuthApi, same_collection_only
+from rowcast.api.backups import unlimited
 from rowcast.api.batch import BatchApi
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.files import FilesApi
@@ -95,6 +96,12 @@ def table(  # noqa: PLR0913 -- one for each part of the API
         Route("GET", "/api/crons", operators.crons.list, superuser_only),
         Route("POST", "/api/crons/{id}", operators.crons.run, superuser_only),
         Route("POST", "/api/sql", operators.sql.run, superuser_only),
+        Route("GET", "/api/backups", operators.backups.list, superuser_only),
+        Route("POST", "/api/backups", operators.backups.create, superuser_only),
+        Route("POST", "/api/backups/upload", operators.backups.upload, superuser_only, body_limit=unlimited),
+        Route("GET", "/api/backups/{key}", operators.backups.download),
+        Route("DELETE", "/api/backups/{key}", operators.backups.delete, superuser_only),
+        Route("POST", "/api/backups/{key}/restore", operators.backups.restore, superuser_only),
         Route("GET", "/_/{path...}", dashboard.front, is_success_logged=False),
         Route("GET", "/_/extensions.js", dashboard.extensions, is_success_logged=False),
         Route("GET", inspector.PATH, inspector.page, is_success_logged=False),

@@ -50,12 +50,17 @@ class _Attributes(msgspec.Struct):
 
 
 class LocalBlobs:
-    """Files below one directory, which is made with the first file."""
+    """Files below one directory, which is made with the first file.
+
+    Where there is a directory `held`, files move there instead of being deleted: a
+    backup under way may still need them.
+    """
 
     is_remote = False
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, held: Path | None = None) -> None:
         self.root = Path(root)
+        self._held = held
 
     @property
     def current(self) -> LocalBlobs:
@@ -139,7 +144,8 @@ class LocalBlobs:
         """Delete a file."""
         path = self.path(key)
         try:
-            path.unlink()
+            self._hold(path)
+            path.unlink(missing_ok=True)
             _attributes_path(path).unlink(missing_ok=True)
         except OSError as error:
             raise _read_error(key, error) from error
@@ -153,11 +159,14 @@ class LocalBlobs:
                 for _ in range(_ROUNDS):
                     if not path.is_dir():
                         return
+                    for file in self._paths(prefix) if self._is_holding else ():
+                        self._hold(file)
                     # A thumb may be stored meanwhile.
                     shutil.rmtree(path, ignore_errors=True)
                 shutil.rmtree(path)
                 return
             for path in self._paths(prefix):
+                self._hold(path)
                 path.unlink(missing_ok=True)
                 _attributes_path(path).unlink(missing_ok=True)
         except OSError as error:
@@ -168,6 +177,24 @@ class LocalBlobs:
         for path in self._paths(prefix):
             with contextlib.suppress(FileNotFoundError):  # deleted since
                 yield self._described(path.relative_to(self.root).as_posix(), path, path.stat())
+
+    @property
+    def _is_holding(self) -> bool:
+        return self._held is not None and self._held.is_dir()
+
+    def _hold(self, path: Path) -> None:
+        """Give a file that is about to be deleted a second life with the backup that is under way, if one is."""
+        if self._held is None or not self._is_holding:
+            return
+        folder = self._held
+        # The backup may end meanwhile and take the directory away: it must not come back.
+        with contextlib.suppress(OSError):
+            for name in path.parent.relative_to(self.root).parts:
+                folder /= name
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()
+            for file in (path, _attributes_path(path)):
+                file.replace(folder / file.name)
 
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*names_of(key))

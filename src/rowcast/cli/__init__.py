@@ -1,4 +1,4 @@
-"""The command `rowcast`: serve, superuser, doctor.
+"""The command `rowcast`: serve, superuser, backup, restore, doctor.
 
 Reads arguments, calls the server and says how it went. Names, arguments and texts
 are those of the reference's commands (cmd/*.go), except that a failure ends with a

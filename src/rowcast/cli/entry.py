@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from rowcast import __version__
+from rowcast.cli.backups import backup, restore
 from rowcast.cli.doctor import doctor
 from rowcast.cli.options import SHARED, SWITCHES
 from rowcast.cli.serve import serve
@@ -50,9 +51,11 @@ def ordered(args: Sequence[str]) -> list[str]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-v", "--version", prog_name="rowcast", message="%(prog)s version %(version)s")
 def command() -> None:
-    """Serve a PocketBase-compatible backend and manage its superusers."""
+    """Serve a PocketBase-compatible backend, manage its superusers and its backups."""
 
 
 command.add_command(serve)
 command.add_command(doctor)
+command.add_command(backup)
+command.add_command(restore)
 command.add_command(superuser)

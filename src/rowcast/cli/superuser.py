@@ -50,7 +50,7 @@ def _superusers(config: Config) -> Iterator[Superusers]:
     from rowcast.schema.catalog import CatalogRef
 
     with opened(config) as directory:
-        yield Superusers(directory.data, CatalogRef(directory.catalog), LocalBlobs(directory.files))
+        yield Superusers(directory.data, CatalogRef(directory.catalog), LocalBlobs(directory.files, directory.held))
 
 
 @contextmanager

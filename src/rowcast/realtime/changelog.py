@@ -32,12 +32,12 @@ from rowcast.schema.record import Action, Change, Logged, Message, Position, Rec
 from rowcast.schema.rows import from_row, moved, new_record, to_row
 from rowcast.sql import SQLValue
 from rowcast.storage import Reader, Storage, Transaction
+from rowcast.storage.directory import CHANGES_TABLE
 
-_TABLE = "_rowcast_changes"
-_CREATE = f"""CREATE TABLE IF NOT EXISTS {_TABLE} (
+_CREATE = f"""CREATE TABLE IF NOT EXISTS {CHANGES_TABLE} (
     number INTEGER PRIMARY KEY, tag TEXT NOT NULL, at INTEGER NOT NULL, action TEXT NOT NULL,
     collection TEXT NOT NULL, record TEXT NOT NULL, row TEXT NOT NULL, previous TEXT NOT NULL)"""
-_INSERT = f"INSERT INTO {_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO {CHANGES_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _START = "start"
 """The action of the row that marks where the log begins; it is no change."""
 
@@ -133,7 +133,7 @@ class ChangeLog:
     def behind(self, reader: Reader, number: int, limit: int) -> list[Logged]:
         """Return the first changes behind a number as they are stored, whoever made them, at most `limit`."""
         rows = reader.rows(
-            f"SELECT number, tag, action, collection, row, previous FROM {_TABLE}"
+            f"SELECT number, tag, action, collection, row, previous FROM {CHANGES_TABLE}"
             " WHERE number > ? ORDER BY number LIMIT ?",
             [number, limit],
         )
@@ -180,7 +180,7 @@ class ChangeLog:
             return True
         if not self._is_stored:
             return False
-        tag = reader.value(f"SELECT tag FROM {_TABLE} WHERE number = ?", [position.number])
+        tag = reader.value(f"SELECT tag FROM {CHANGES_TABLE} WHERE number = ?", [position.number])
         return tag == position.tag
 
     def between(self, reader: Reader, start: Position, end: Position, limit: int) -> list[Change] | None:
@@ -194,7 +194,7 @@ class ChangeLog:
         if not self._is_stored or not self.knows(reader, start):
             return None
         rows = reader.rows(
-            f"SELECT number, tag, action, collection, row, previous FROM {_TABLE}"
+            f"SELECT number, tag, action, collection, row, previous FROM {CHANGES_TABLE}"
             " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
             [start.number, end.number, limit],
         )
@@ -226,15 +226,15 @@ class ChangeLog:
             return
         self._since_trim = 0
         kept = self._retention
-        first = int(tx.value(f"SELECT min(number) FROM {_TABLE}") or 0)
+        first = int(tx.value(f"SELECT min(number) FROM {CHANGES_TABLE}") or 0)
         most = min(end, first + max(_TRIM_ROWS, 4 * added))
         # Always from the oldest on: where a clock was set back, what is kept must not get a hole.
         fresh = tx.value(
-            f"SELECT number FROM {_TABLE} WHERE number < ? AND at >= ? ORDER BY number LIMIT 1",
+            f"SELECT number FROM {CHANGES_TABLE} WHERE number < ? AND at >= ? ORDER BY number LIMIT 1",
             [most, at - int(kept.max_age_s * 1000)],
         )
         by_age = most if fresh is None else int(fresh)
-        tx.run(f"DELETE FROM {_TABLE} WHERE number < ?", [min(most, max(by_age, end - kept.max_changes + 1))])
+        tx.run(f"DELETE FROM {CHANGES_TABLE} WHERE number < ?", [min(most, max(by_age, end - kept.max_changes + 1))])
 
     def _change(
         self,
@@ -266,11 +266,11 @@ def _no_change(message: Message) -> Change:
 
 
 def _is_there(reader: Reader) -> bool:
-    return reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [_TABLE]) is not None
+    return reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [CHANGES_TABLE]) is not None
 
 
 def _last(reader: Reader) -> Position | None:
-    row = reader.row(f"SELECT number, tag FROM {_TABLE} ORDER BY number DESC LIMIT 1")
+    row = reader.row(f"SELECT number, tag FROM {CHANGES_TABLE} ORDER BY number DESC LIMIT 1")
     return Position(int(row[0] or 0), str(row[1])) if row is not None else None
 
 

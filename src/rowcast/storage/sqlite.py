@@ -15,6 +15,7 @@ import apsw
 from rowcast.sql import SQLITE
 from rowcast.storage import Bounds, Outcome, StorageError
 from rowcast.storage.sqlite_checkpoint import Checkpointer
+from rowcast.storage.sqlite_copy import Progress, copy_database
 from rowcast.storage.sqlite_errors import translate
 from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot, Statements
 from rowcast.storage.sqlite_script import read_script
@@ -119,6 +120,11 @@ class SQLiteStorage:
     def checkpoint(self) -> None:
         """Move the whole log into the database file and truncate it; waits for readers."""
         self._writer.checkpoint()
+
+    def copy(self, target: Path, progress: Progress) -> None:
+        """Write the present state to a new file, while writers go on. Raises StorageError."""
+        with self._checkpointer.patience():
+            copy_database(self.path, target, progress)
 
     def close(self) -> None:
         """Wait for the writer and close every connection. May be called again without effect.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import apsw
 
@@ -42,6 +44,16 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._due_pages = CHECKPOINT_PAGES
         self._log_pages = 0
+        self._is_patient = False
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Let the log grow in this block, whose reader stays open for long: writers would wait for it in vain."""
+        self._is_patient = True
+        try:
+            yield
+        finally:
+            self._is_patient = False
 
     def watch(self, writer: apsw.Connection) -> None:
         """Follow the commits of `writer`."""
@@ -92,7 +104,7 @@ class Checkpointer:
             pages, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if pages == copied:
                 return self._restart_log(connection)
-            if pages >= FORCED_CHECKPOINT_PAGES:
+            if pages >= FORCED_CHECKPOINT_PAGES and not self._is_patient:
                 connection.set_busy_timeout(1_000)
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -16,6 +17,11 @@ RECORDS = 5_000
 
 _WARM_UP = 64
 BODY = b'{"title":"hello world","n":42,"ok":true,"meta":{"a":[1,2,3]}}'
+_ACCOUNTS = "/api/collections/_superusers"
+_LOGIN = json.dumps({"identity": SUPERUSER[0], "password": SUPERUSER[1]}).encode()
+_LOGINS = 100
+"""Few: nearly all of a login is bcrypt."""
+
 _FILTER = quote('n > 10 && title ~ "hello"')
 
 
@@ -33,7 +39,8 @@ class Row:
 def measure(server: Server, port: int) -> Iterator[Row]:
     """Measure each kind of request. Raises LoadError if one is refused."""
     client = Client(port)
-    collection = create_collection(client, client.sign_in(*SUPERUSER))
+    token = client.sign_in(*SUPERUSER)
+    collection = create_collection(client, token)
     records = f"/api/collections/{collection}/records"
 
     create = request("POST", records, BODY)
@@ -47,6 +54,8 @@ def measure(server: Server, port: int) -> Iterator[Row]:
         ("list500 skipTotal", request("GET", f"{records}?perPage=500&skipTotal=1"), 400),
         ("filter_sort", request("GET", f"{records}?perPage=30&skipTotal=1&sort=-created&filter={_FILTER}"), 400),
         ("health", request("GET", "/api/health"), RECORDS),
+        ("auth-refresh", request("POST", f"{_ACCOUNTS}/auth-refresh", b"{}", token), 2_000),
+        ("password login", request("POST", f"{_ACCOUNTS}/auth-with-password", _LOGIN), _LOGINS),
     ]
     for name, sent, count in kinds:
         yield hammer(server, port, name, sent, count)

@@ -6,7 +6,7 @@ a row of `_rowcast_changes`, written in its own transaction, so that positions s
 valid over restarts. Nothing is added to a data directory that no cursor is used on.
 
 Rule 1: `record` runs under the storage's write lock, which gives the order, also
-between processes: in a stored log each change gets the number behind the last row.
+between processes: in a stored log each change gets a number from `numbers`.
 `publish` takes the changes over in that order, those of other processes too (see
 `follower`). Rule 2: a position that can't be verified (too old, of another directory, of
 a state that a backup replaced) has no changes behind it: `knows` says so before
@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from rowcast.realtime.numbers import Numbers, OneWriter
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
@@ -43,6 +44,13 @@ _START = "start"
 
 _MESSAGE = "message"
 """The action of a row that holds what the application told: the topic stands for the collection."""
+
+_DROPPED = "SELECT value FROM _params WHERE id = 'rowcast:changes'"
+_NOTE_DROPPED = (
+    "INSERT INTO _params (id, value, created, updated) VALUES ('rowcast:changes', ?, '', '')"
+    " ON CONFLICT (id) DO UPDATE SET value = excluded.value"
+)
+"""Up to which number changes were dropped, where holes do not let it be seen."""
 
 _ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
 
@@ -72,7 +80,10 @@ def parse_position(text: str) -> Position | None:
 class ChangeLog:
     """The order of the changes of one database, and the latest of them."""
 
-    def __init__(self, storage: Storage, catalog: CatalogRef, retention: Retention) -> None:
+    def __init__(
+        self, storage: Storage, catalog: CatalogRef, retention: Retention, numbers: Numbers | None = None
+    ) -> None:
+        self.numbers = numbers or OneWriter()
         self._storage = storage
         self._catalog = catalog
         self._retention = retention
@@ -98,17 +109,21 @@ class ChangeLog:
 
     def record(self, tx: Transaction) -> None:
         """Give the changes of a transaction that is about to commit their positions, and log them in it."""
-        self._look(tx)
-        last = _last(tx) if self._is_stored else None
-        number = max(self._end.number, last.number if last is not None else 0)
         changes = tx.changes
-        for index, change in enumerate(changes):
-            number += 1
+        numbers = self._numbers_for(tx, len(changes))
+        for index, (change, number) in enumerate(zip(changes, numbers, strict=True)):
             changes[index] = replace(change, position=Position(number, self._tag))
         if self._is_stored:
             at = int(time.time() * 1000)
             tx.run_many(_INSERT, [_row(change, at) for change in changes])
-            self._trim(tx, len(changes), number, at)
+            self._trim(tx, len(changes), numbers[-1], at)
+
+    def _numbers_for(self, tx: Transaction, count: int) -> list[int]:
+        if not self.numbers.is_dense:
+            return self.numbers.take(tx, count, 0)
+        self._look(tx)
+        last = _last(tx) if self._is_stored else None
+        return self.numbers.take(tx, count, max(self._end.number, last.number if last is not None else 0))
 
     def publish(self, changes: Sequence[Logged]) -> None:
         """Take over committed changes, in the order of their positions."""
@@ -130,12 +145,16 @@ class ChangeLog:
             self._is_stored = True
         return (_last(reader) if self._is_stored else None) or self._end
 
-    def behind(self, reader: Reader, number: int, limit: int) -> list[Logged]:
-        """Return the first changes behind a number as they are stored, whoever made them, at most `limit`."""
+    def is_lost(self, reader: Reader, number: int) -> bool:
+        """Whether changes behind a number were dropped from a log whose numbers have holes."""
+        return int(reader.value(_DROPPED) or 0) > number
+
+    def behind(self, reader: Reader, number: int, end: int, limit: int) -> list[Logged]:
+        """Return the first changes behind a number up to `end` as they are stored, whoever made them."""
         rows = reader.rows(
             f"SELECT number, tag, action, collection, row, previous FROM {CHANGES_TABLE}"
-            " WHERE number > ? ORDER BY number LIMIT ?",
-            [number, limit],
+            " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+            [number, end, limit],
         )
         return [self._change(*row) for row in rows]
 
@@ -161,8 +180,20 @@ class ChangeLog:
             if not _is_there(tx):
                 tx.run(_CREATE)
                 end = self._end
-                tx.run(_INSERT, [end.number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
+                number = self.numbers.create(tx, end)
+                tx.run(_INSERT, [number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
             tx.on_commit(self._mark_stored)
+
+    def settle(self) -> None:
+        """Store the log, and end it where all numbers are decided; before anything is told, and where numbers have holes."""
+        self.store()
+        decided = self.numbers.settled(self._storage)
+        with self._storage.read() as reader:
+            row = reader.row(
+                f"SELECT number, tag FROM {CHANGES_TABLE} WHERE number <= ? ORDER BY number DESC LIMIT 1", [decided]
+            )
+        if row is not None:
+            self.skip_to(Position(int(row[0] or 0), str(row[1])))
 
     def _mark_stored(self) -> None:
         self._is_stored = True
@@ -224,6 +255,8 @@ class ChangeLog:
         self._since_trim += added
         if self._since_trim < _TRIM_EVERY:
             return
+        if not self.numbers.may_trim(tx):
+            return
         self._since_trim = 0
         kept = self._retention
         first = int(tx.value(f"SELECT min(number) FROM {CHANGES_TABLE}") or 0)
@@ -234,7 +267,10 @@ class ChangeLog:
             [most, at - int(kept.max_age_s * 1000)],
         )
         by_age = most if fresh is None else int(fresh)
-        tx.run(f"DELETE FROM {CHANGES_TABLE} WHERE number < ?", [min(most, max(by_age, end - kept.max_changes + 1))])
+        kept_from = min(most, max(by_age, end - kept.max_changes + 1))
+        tx.run(f"DELETE FROM {CHANGES_TABLE} WHERE number < ?", [kept_from])
+        if not self.numbers.is_dense:
+            tx.run(_NOTE_DROPPED, [str(kept_from - 1)])
 
     def _change(
         self,

@@ -35,6 +35,9 @@ _PERIOD_S = 0.1
 _PERIOD_ALONE_S = 1.0
 """How often the log is looked at without a hint, with and without other processes at hand."""
 
+_PERIOD_UNDECIDED_S = 0.004
+"""How soon it is looked at again while transactions that have numbers are about to commit."""
+
 
 class Follower:
     """Hands the changes of all processes to the bus of this one.
@@ -65,9 +68,20 @@ class Follower:
         self._told = log.end.number
         self._state: Snapshot | None = None
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # The states before changes of this process that the log has yet to tell, by number.
+        self._own: dict[int, Snapshot] = {}
 
     def publish(self, changes: list[Logged]) -> None:
-        """Take the changes of a commit of this process; called under the storage's write lock."""
+        """Take the changes of a commit of this process; called under the lock of its commits."""
+        if not self._changes.numbers.is_dense:
+            # Others may have committed in between, or be about to: the log tells them in order.
+            for change in changes:
+                if isinstance(change, Change) and change.before is not None and change.position is not None:
+                    self._own[change.position.number] = change.before
+            self._wake_up()
+            self._link.hint()
+            return
         with self._lock:
             first = changes[0].position
             if first is not None and first.number != self._told + 1:
@@ -75,16 +89,22 @@ class Follower:
             self._tell(changes)
         self._link.hint()
 
+    def _wake_up(self) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._wake.set)
+
     def hint(self) -> None:
         """Look for changes of other processes soon. Called on the event loop."""
         self._wake.set()
 
     async def run(self) -> None:
         """Follow the log until cancelled."""
+        self._loop = asyncio.get_running_loop()
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_PERIOD_S if self._link.has_others else _PERIOD_ALONE_S):
+                    async with asyncio.timeout(self._period_s()):
                         await self._wake.wait()
                 self._wake.clear()
                 try:
@@ -93,6 +113,11 @@ class Follower:
                     _log.warning("the log of changes can't be read: %s", error)
         finally:
             self._let_go()
+
+    def _period_s(self) -> float:
+        if self._changes.numbers.is_waiting:
+            return _PERIOD_UNDECIDED_S
+        return _PERIOD_S if self._link.has_others else _PERIOD_ALONE_S
 
     async def _catch_up(self) -> None:
         try:
@@ -112,24 +137,31 @@ class Follower:
 
     def _read_behind(self, upto: int | None = None) -> None:
         """Tell the changes behind the last told one, those up to a number or all."""
+        decided = self._changes.numbers.decided(self._storage)
+        if decided is not None and decided <= self._told:
+            return
         state = self._storage.snapshot()
         is_kept = False
         try:
             last = self._changes.last(state)
-            if last.number <= self._told:
+            if last.number <= self._told and decided is None:
                 # Also after a restored backup, which starts a process anew.
                 return
-            end = last.number if upto is None else upto
+            end = decided if decided is not None else last.number if upto is None else upto
+            if decided is not None and self._changes.is_lost(state, self._told):
+                self._skip_to(last)
             before = self._state
             while self._told < end:
-                changes = self._changes.behind(state, self._told, min(_CHANGES, end - self._told))
+                changes = self._changes.behind(state, self._told, end, _CHANGES)
                 first = changes[0].position if changes else None
-                if first is None or first.number != self._told + 1:
+                if decided is not None and first is None:
+                    # The rest was never used.
+                    self._told = end
+                    break
+                if decided is None and (first is None or first.number != self._told + 1):
                     self._skip_to(first or last)
                     continue
-                if before is not None:
-                    changes = [self._with_state(change, before) for change in changes]
-                self._tell(changes)
+                self._tell([self._with_state(change, before) for change in changes])
                 before = None
             if self._link.has_others:
                 is_kept = self._keep(state)
@@ -153,8 +185,13 @@ class Follower:
         self._bus.publish((Lost(behind),))
         self._told = number
 
-    def _with_state(self, change: Logged, before: Snapshot) -> Logged:
-        if isinstance(change, Change) and change.action != "create" and self._wants_state(change.record.collection):
+    def _with_state(self, change: Logged, before: Snapshot | None) -> Logged:
+        if not isinstance(change, Change) or change.action == "create":
+            return change
+        own = self._own.pop(change.position.number, None) if change.position is not None else None
+        if own is not None:
+            return replace(change, before=own)
+        if before is not None and self._wants_state(change.record.collection):
             self._state = None  # The hub closes it.
             return replace(change, before=before)
         return change

@@ -44,7 +44,11 @@ class App:
         self.config = config
         self.crons = Crons()
         self._opening = Opening(
-            config.loop_budget_s, config.query_timeout_s, config.allow_unknown_migrations, config.encryption_env
+            config.loop_budget_s,
+            config.query_timeout_s,
+            config.allow_unknown_migrations,
+            config.encryption_env,
+            config.database,
         )
         self._running: Running | None = None
         self._is_stopped = False

@@ -21,6 +21,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How one process runs. Times are in seconds, sizes in bytes.
 
     data_dir: the directory with data.db, auxiliary.db and storage/.
+    database: the URL of a PostgreSQL database that takes the place of data.db and auxiliary.db.
     http: the address to listen at.
     origins: the origins that CORS allows; "*" is any.
     public_dir: the directory of static files that `/` serves, where it exists.
@@ -49,6 +50,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data_dir: str = "pb_data"
+    database: str = ""
     http: str = "127.0.0.1:8090"
     origins: tuple[str, ...] = ("*",)
     public_dir: str = "pb_public"

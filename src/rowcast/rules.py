@@ -175,7 +175,8 @@ class Rules:
         key = (catalog.version, text, collection, auth_collection, is_new, is_filter)
         judge = judges.get(key)
         if judge is None:
-            judge = judges[key] = _compile(text, Scope(catalog, collection, auth_collection, is_new=is_new), is_filter)
+            scope = Scope(catalog, collection, auth_collection, is_new=is_new, dialect=self._catalog.dialect)
+            judge = judges[key] = _compile(text, scope, is_filter)
         return judge
 
 

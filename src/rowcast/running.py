@@ -83,7 +83,8 @@ class Running:
         self.begin_restore = begin_restore
         self.directory, self.crons = directory, crons
         self.measuring = Measuring(config)
-        self.catalog, self.settings = CatalogRef(directory.catalog), SettingsRef(directory.settings, directory.key)
+        self.catalog = CatalogRef(directory.catalog, storage.dialect)
+        self.settings = SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
         link = link_of(directory.path, new_node())
         log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import postgres
 from tests.e2e.server import Kind, command
 
 ROOT = Path(__file__).parents[2]
@@ -101,15 +102,23 @@ class Outcome:
 def replay(folder: Path, sources: Sequence[str], *, kind: Kind = "rowcast", jobs: int = 1) -> list[Outcome]:
     """Run the scenarios of some sources and return their outcomes, by id. Raises RuntimeError if the runner fails."""
     dev_mode = ["--dev=false"] if kind == "reference" else []
-    start = shlex.join([*command(kind), "serve", *dev_mode, "--dir"]) + " {data} --http 127.0.0.1:{port}"
+    program = [*command(kind), "serve"]
+    environment = dict(os.environ)
+    checks = ["--check-after"]
+    if kind == "postgres":
+        # What is stored then is in no file that the runner could look into.
+        program, checks = [sys.executable, "-m", "tests.conformance.postgres_server"], []
+        environment |= {"PYTHONPATH": str(ROOT), "ROWCAST_POSTGRES": postgres.server_url()}
+    start = shlex.join([*program, *dev_mode, "--dir"]) + " {data} --http 127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="rowcast-conformance-") as scratch:
         report = Path(scratch) / "report.json"
         options = [option for source in sources for option in ("--source", source)]
         run = subprocess.run(
             [
-                *(sys.executable, str(folder / "replay.py"), "--start", start, "--strict", "--check-after"),
+                *(sys.executable, str(folder / "replay.py"), "--start", start, "--strict", *checks),
                 *("--json", str(report), "--jobs", str(jobs), "--tmp", scratch, *options),
             ],
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -146,6 +155,7 @@ def main() -> int:
     """Replay everything and print what came of it; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.replay", description=__doc__)
     parser.add_argument("--group", action="append", choices=list(GROUPS), help="replay this group alone")
+    parser.add_argument("--db", action="store_true", help="serve each data directory from a PostgreSQL database")
     parser.add_argument("--reference", action="store_true", help="run what ROWCAST_REFERENCE names instead")
     options = parser.parse_args()
     folder = recordings()
@@ -153,7 +163,8 @@ def main() -> int:
         print("skipped: no recordings in ../shared/conformance, and ROWCAST_CONFORMANCE names none")
         return 0
     sources = [source for group in options.group or GROUPS for source in GROUPS[group]]
-    outcomes = replay(folder, sources, kind="reference" if options.reference else "rowcast", jobs=2)
+    kind: Kind = "reference" if options.reference else "postgres" if options.db else "rowcast"
+    outcomes = replay(folder, sources, kind=kind, jobs=2)
     print("\n".join(counts(outcomes)))
     known = exceptions()
     status = 0

@@ -13,7 +13,7 @@ from tests.e2e.client import OPENED
 from tests.e2e.server import SUPERUSER, Kind, Server, running, upsert_superuser
 
 
-@pytest.fixture(params=["rowcast", "reference"])
+@pytest.fixture(params=["rowcast", "postgres", "reference"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each kind of server that is here."""
     name: Kind = request.param

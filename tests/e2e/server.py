@@ -1,8 +1,8 @@
 """Starts a real server process on a data directory of its own and waits until it answers.
 
-Knows two kinds of servers: `rowcast` from this environment and, where the
-environment variable ROWCAST_REFERENCE names a PocketBase binary, the reference.
-Tests that hold for both show that the test itself is right.
+Knows three kinds of servers: `rowcast` from this environment, the same over PostgreSQL
+and, where the environment variable ROWCAST_REFERENCE names a PocketBase binary, the
+reference. Tests that hold for it too show that the test itself is right.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["rowcast", "reference"]
+from tests import postgres
+
+Kind = Literal["rowcast", "postgres", "reference"]
 
 SUPERUSER = ("root@example.com", "Password1234")
 
@@ -55,11 +57,22 @@ def command(kind: Kind) -> list[str]:
     return [str(Path(sys.executable).parent / "rowcast")]
 
 
+def environment(kind: Kind, data_dir: Path) -> dict[str, str]:
+    """Return what a server finds in its environment: with PostgreSQL a database that belongs to the directory."""
+    if kind != "postgres":
+        return {}
+    note = data_dir.parent / f"{data_dir.name}.database"
+    if not note.exists():
+        note.write_text(postgres.new_database())
+    return {"ROWCAST_DB": note.read_text()}
+
+
 def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPERUSER) -> None:
     """Create a superuser by the command line. Raises ServerError if that fails."""
     run = subprocess.run(
         [*command(kind), "superuser", "upsert", *account, "--dir", str(data_dir)],
         cwd=data_dir.parent,
+        env={**os.environ, **environment(kind, data_dir)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=_READY_WITHIN_S,
@@ -79,6 +92,7 @@ def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = (), port: in
         process = subprocess.Popen(
             [*command(kind), "serve", "--dir", str(data_dir), "--http", f"127.0.0.1:{port}", *options],
             cwd=data_dir.parent,
+            env={**os.environ, **environment(kind, data_dir)},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ import pytest
 
 from tests import oidc_provider
 from tests.e2e.server import SUPERUSER, Server, command
+from tests.e2e.server import environment as server_environment
 from tests.node import SDK, NodeError, Result, run
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ def run_suite(suite: Path, server: Server, provider: str) -> list[Result]:
         "SERVER_URL": server.url,
         "SERVER_KIND": server.kind,
         "SERVER_COMMAND": json.dumps(command(server.kind)),
+        **server_environment(server.kind, server.data_dir),
         "SUPERUSER_EMAIL": email,
         "SUPERUSER_PASSWORD": password,
         "MAIL_SINK": json.dumps([sys.executable, "-m", "tests.unit.mail.sink"]),

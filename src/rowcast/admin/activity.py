@@ -144,7 +144,9 @@ class ActivityLog:
         oldest = dates.from_unix(max(0.0, time.time() - logs.max_days * _DAY_S))
         transaction.run("DELETE FROM _logs WHERE created <= ? OR level < ?", (oldest, logs.min_level))
         # Rows get ascending numbers, so this reads what it deletes and no more.
-        transaction.run("DELETE FROM _logs WHERE rowid <= (SELECT max(rowid) FROM _logs) - ?", (self._max_rows,))
+        transaction.run(
+            "DELETE FROM _logs WHERE _rowid_ <= (SELECT max(_rowid_) FROM _logs) - CAST(? AS bigint)", (self._max_rows,)
+        )
 
     def _is_trim_due(self) -> bool:
         return time.monotonic() - self._trimmed_at > _TRIM_PERIOD_S or self._since_trim > self._max_rows // 10

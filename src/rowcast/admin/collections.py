@@ -42,7 +42,7 @@ from rowcast.schema.public import public_values
 from rowcast.schema.record import Record
 from rowcast.schema.rows import from_row, select_columns
 from rowcast.sql import quote
-from rowcast.storage import BudgetExceededError, Storage, StorageError, Transaction
+from rowcast.storage import BudgetExceededError, ConflictError, Storage, StorageError, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Collections:
         try:
             with self._storage.write() as transaction:
                 self._delete_records(transaction, self._find(self._catalog.current, collection.id))
-        except BudgetExceededError:
+        except (BudgetExceededError, ConflictError):
             raise
         except RowcastError as error:
             text = "Failed to truncate collection (most likely due to required cascade delete record references)."
@@ -220,6 +220,7 @@ class Collections:
     def _change(self, trials: Mapping[str, FieldError | None] | None = None) -> Iterator[SchemaWriter]:
         """Open a write transaction for schema changes."""
         with self._storage.write() as transaction:
+            transaction.serialize()
             catalog, settings = self._catalog.current, self._settings.current
             writer = SchemaWriter(transaction, catalog, settings, self._settings.key, self._delete_record, trials)
             yield writer

@@ -23,7 +23,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fieldlist import add_field
 from rowcast.schema.fields import Field
 from rowcast.schema.jsontext import go_quote
-from rowcast.storage import StorageError
+from rowcast.storage import ConflictError, StorageError
 
 FAILURE = "validation_collections_import_failure"
 
@@ -71,7 +71,7 @@ def _save(writer: SchemaWriter, item: _Imported) -> Collection:
         if item.existing_id and old is None:
             raise SchemaError("the collection doesn't exist")
         return writer.save(collection, old, generated=item.generated, is_checked=False)
-    except InvalidFieldsError:
+    except (ConflictError, InvalidFieldsError):
         raise
     except StorageError as error:
         raise SchemaError(f"failed to save collection {go_quote(collection.name)}: {error.engine_text}") from error

@@ -31,7 +31,7 @@ _TABLE = Collection(
         BoolField(id="system", name="system"),
     ),
 )
-_SCOPE = filters.Scope(Catalog((_TABLE,)), _TABLE)
+_CATALOG = Catalog((_TABLE,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def list_collections(reader: Reader, catalog: Catalog, params: Mapping[str, str]
     skips_total = _flag(params.get("skipTotal") or "false")
     program = filters.compile(
         (filters.Part(params["filter"], is_client=True),) if params.get("filter") else (),
-        _SCOPE,
+        filters.Scope(_CATALOG, _TABLE, dialect=reader.dialect),
         sort=params.get("sort") or "",
     )
     if not program.is_local or program.inputs - {"now"}:
@@ -65,8 +65,9 @@ def list_collections(reader: Reader, catalog: Catalog, params: Mapping[str, str]
     bound = program.bind(RequestInfo())
     order = f" ORDER BY {bound.order_by}" if bound.order_by else ""
     # Without an index the rows come in the order in which they were added.
+    table = f'"_collections"{reader.dialect.not_indexed}'
     rows = reader.rows(
-        f'SELECT "_collections"."id" FROM "_collections" NOT INDEXED WHERE {bound.where}{order} LIMIT ? OFFSET ?',
+        f'SELECT "_collections"."id" FROM {table} WHERE {bound.where}{order} LIMIT ? OFFSET ?',
         (*bound.params, *bound.order_params, per_page, min(per_page * (page - 1), 2**62)),
     )
     found = [collection for (id,) in rows if (collection := catalog.find(str(id))) is not None]

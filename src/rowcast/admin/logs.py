@@ -18,7 +18,7 @@ from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import JSONField, NumberField, TextField
 from rowcast.schema.request import RequestInfo
-from rowcast.sql import Row
+from rowcast.sql import Fragment, Row
 from rowcast.storage import Storage, StorageError
 
 _TABLE = Collection(
@@ -30,8 +30,8 @@ _TABLE = Collection(
         JSONField(id="data", name="data"),
     ),
 )
-_SCOPE = filters.Scope(Catalog((_TABLE,)), _TABLE)
-_COLUMNS = '"id", "created", iif(json_valid("data"), "data", \'{}\'), "message", "level"'
+_DATA = '"data"'
+_CATALOG = Catalog((_TABLE,))
 
 
 class Logs:
@@ -39,14 +39,16 @@ class Logs:
 
     def __init__(self, auxiliary: Storage) -> None:
         self._auxiliary = auxiliary
+        self._dialect = auxiliary.dialect
+        self._columns = f'"id", "created", {self._dialect.json_or_empty.format(*[_DATA] * 2)}, "message", "level"'
 
     def list(self, params: Mapping[str, str]) -> dict[str, object]:
         """Return a page. `params` are page, perPage, sort, filter and skipTotal. Raises BadRequestError."""
         try:
             page = read_page(params)
-            bound = _bound(params.get("filter", ""), params.get("sort", ""))
+            bound = self._bound(params.get("filter", ""), params.get("sort", ""))
             order = f" ORDER BY {bound.order_by}" if bound.order_by else ""
-            sql = f'SELECT {_COLUMNS} FROM "_logs" WHERE {bound.where}{order} LIMIT ? OFFSET ?'
+            sql = f'SELECT {self._columns} FROM "_logs" WHERE {bound.where}{order} LIMIT ? OFFSET ?'
             with self._auxiliary.read() as reader:
                 rows = reader.rows(sql, (*bound.params, *bound.order_params, page.size, page.offset))
                 total: object = -1
@@ -66,7 +68,7 @@ class Logs:
     def view(self, log_id: str) -> dict[str, object]:
         """Return one entry. Raises NotFoundError."""
         with self._auxiliary.read() as reader:
-            row = reader.row(f'SELECT {_COLUMNS} FROM "_logs" WHERE "id" = ?', (log_id,))
+            row = reader.row(f'SELECT {self._columns} FROM "_logs" WHERE "id" = ?', (log_id,))
         if row is None:
             raise NotFoundError
         return _shown(row)
@@ -74,11 +76,11 @@ class Logs:
     def stats(self, text: str) -> Sequence[dict[str, object]]:
         """Return how many entries each hour has, of those that a filter lets pass. Raises BadRequestError."""
         try:
-            bound = _bound(text)
+            bound = self._bound(text)
         except (FilterError, ValueError) as error:
             raise BadRequestError("Invalid filter format.") from error
-        hour = "strftime('%Y-%m-%d %H:00:00', \"created\")"
-        sql = f'SELECT {hour} AS "date", count("id") FROM "_logs" WHERE {bound.where} GROUP BY "date"'
+        hour = self._dialect.time_text([Fragment("'%Y-%m-%d %H:00:00'"), Fragment('"created"')]).text
+        sql = f'SELECT {hour} AS "date", count("id") FROM "_logs" WHERE {bound.where} GROUP BY 1 ORDER BY 1'
         try:
             with self._auxiliary.read() as reader:
                 rows = reader.rows(sql, bound.params)
@@ -86,14 +88,13 @@ class Logs:
             raise BadRequestError("Failed to generate logs stats.") from error
         return [{"date": dates.parse(str(date or "")), "total": total} for date, total in rows]
 
-
-def _bound(text: str, sort: str = "") -> filters.Bound:
-    """Compile and bind a filter. Raises FilterError, and ValueError for one that reads more than the log."""
-    parts = (filters.Part(text, is_client=True),) if text else ()
-    program = filters.compile(parts, _SCOPE, sort=sort)
-    if not program.is_local or program.inputs - {"now"}:
-        raise ValueError("only the columns of the log can be asked for")
-    return program.bind(RequestInfo())
+    def _bound(self, text: str, sort: str = "") -> filters.Bound:
+        """Compile and bind a filter. Raises FilterError, and ValueError for one that reads more than the log."""
+        parts = (filters.Part(text, is_client=True),) if text else ()
+        program = filters.compile(parts, filters.Scope(_CATALOG, _TABLE, dialect=self._dialect), sort=sort)
+        if not program.is_local or program.inputs - {"now"}:
+            raise ValueError("only the columns of the log can be asked for")
+        return program.bind(RequestInfo())
 
 
 def _shown(row: Row) -> dict[str, object]:

@@ -47,6 +47,7 @@ class SettingsDesk:
         Raises BadRequestError for a value of a wrong type, and with `data` by group for invalid ones.
         """
         with self._storage.write() as transaction:
+            transaction.serialize()
             changed = _laid_over(self._settings.current, given)
             if errors := settings_errors(changed):
                 raise BadRequestError(_NOT_SAVED, errors)

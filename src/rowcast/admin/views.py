@@ -109,7 +109,7 @@ def run_trial(reader: Reader, trial: Trial) -> list[Record]:
     Empty and repeated ids are found in the sample only.
     """
     collection = trial.collection
-    source = f"(SELECT * FROM ({sqltext.resolve_brackets(trial.query)}))"
+    source = f"(SELECT * FROM ({ddl.view_query(reader, trial.query)}))"
     try:
         found = reader.rows(f"SELECT {select_columns(collection)} FROM {source} LIMIT {SAMPLE_SIZE}")
     except StorageError as error:

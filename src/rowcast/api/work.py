@@ -17,7 +17,7 @@ from typing import TypeVar
 from rowcast.api.pool import Pool
 from rowcast.api.shares import Shares
 from rowcast.errors import ApiError
-from rowcast.storage import BudgetExceededError, Storage
+from rowcast.storage import BudgetExceededError, ConflictError, Storage, StorageError
 
 T = TypeVar("T")
 
@@ -41,6 +41,9 @@ _SLOW_FOR_S = 10.0
 """How long a call that was too slow for the loop goes to a thread at once."""
 
 _MAX_SLOW = 1024
+
+_MOST_RUNS = 5
+"""How often a write is run that other writes stand in the way of."""
 
 
 class Work:
@@ -107,7 +110,7 @@ class Work:
 
     async def slow(self, call: Callable[[], T]) -> T:
         """Run a call that is long by nature (imports, schema changes) in a thread."""
-        return await self._writers.run(call)
+        return await self._writers.run(_persistent(call))
 
     async def transfer(self, call: Callable[[], T]) -> T:
         """Run a call that reads a stored file."""
@@ -115,18 +118,18 @@ class Work:
 
     async def upload(self, call: Callable[[], T]) -> T:
         """Run a write that brings files."""
-        return await self._uploaders.run(call)
+        return await self._uploaders.run(_persistent(call))
 
     async def hash(self, call: Callable[[], T]) -> T:
         """Run a call that hashes or compares passwords, in threads that leave a core to the loop."""
-        return await self._hashers.run(call)
+        return await self._hashers.run(_persistent(call))
 
     async def remote(self, call: Callable[[], T]) -> T:
         """Run a call that waits for another server. Raises ApiError (503) where too many do already."""
         if self._remote_calls >= _MOST_REMOTE:
             raise ApiError("Too many requests are waiting for other services.", status=503)
         self._remote_calls += 1
-        future = self._remotes.start(call)
+        future = self._remotes.start(_persistent(call))
         future.add_done_callback(self._end_remote)
         return await future
 
@@ -152,3 +155,18 @@ class Work:
         self._slow.move_to_end(key)
         if len(self._slow) > _MAX_SLOW:
             self._slow.popitem(last=False)
+
+
+def _persistent(call: Callable[[], T]) -> Callable[[], T]:
+    """Return a write that is run again where others stood in its way, until it is given up as a StorageError."""
+
+    def run() -> T:
+        for left in range(_MOST_RUNS, 0, -1):
+            try:
+                return call()
+            except ConflictError as error:
+                if left == 1:
+                    raise StorageError(f"the write was given up: {error}") from error
+        raise AssertionError("unreachable")
+
+    return run

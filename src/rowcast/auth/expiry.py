@@ -37,7 +37,7 @@ def _delete_some(
     target = catalog.current.find(name)
     if target is None:
         return False
-    shape = shape_of(target)
+    shape = shape_of(target, storage.dialect)
     sql = f'SELECT {shape.columns} FROM {shape.table} WHERE "collectionRef" = ? AND "created" < ? LIMIT {_BATCH}'
     with storage.write() as tx:
         rows = tx.rows(sql, [collection_id, before])

@@ -10,6 +10,7 @@ import click
 
 from rowcast import __version__
 from rowcast.cli.backups import backup, restore
+from rowcast.cli.copy import copy
 from rowcast.cli.doctor import doctor
 from rowcast.cli.options import SHARED, SWITCHES
 from rowcast.cli.serve import serve
@@ -59,3 +60,4 @@ command.add_command(doctor)
 command.add_command(backup)
 command.add_command(restore)
 command.add_command(superuser)
+command.add_command(copy)

@@ -18,6 +18,7 @@ SWITCHES = ("--dev", "--automigrate", "--hooksWatch", "--indexFallback", "--allo
 SHARED = (
     *SWITCHES,
     "--dir",
+    "--db",
     "--encryptionEnv",
     "--queryTimeout",
     "--hooksDir",
@@ -41,6 +42,13 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--dir", "data_dir", default="pb_data", show_default=True, help="The data directory."),
+            click.option(
+                "--db",
+                "database",
+                default="",
+                envvar="ROWCAST_DB",
+                help="The URL of a PostgreSQL database that takes the place of data.db and auxiliary.db.",
+            ),
             click.option("--dev", type=bool, default=False, help="Print requests and errors to the console."),
             click.option(
                 "--encryptionEnv",
@@ -105,6 +113,7 @@ def opened(config: Config) -> Iterator[DataDir]:
     try:
         opened = open_directory(
             config.data_dir,
+            database=config.database,
             allow_unknown_migrations=config.allow_unknown_migrations,
             encryption_env=config.encryption_env,
         )

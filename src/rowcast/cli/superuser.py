@@ -50,7 +50,8 @@ def _superusers(config: Config) -> Iterator[Superusers]:
     from rowcast.schema.catalog import CatalogRef
 
     with opened(config) as directory:
-        yield Superusers(directory.data, CatalogRef(directory.catalog), LocalBlobs(directory.files, directory.held))
+        catalog = CatalogRef(directory.catalog, directory.data.dialect)
+        yield Superusers(directory.data, catalog, LocalBlobs(directory.files, directory.held))
 
 
 @contextmanager

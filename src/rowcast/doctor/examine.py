@@ -9,7 +9,8 @@ from rowcast.doctor import databases, files, machine
 from rowcast.doctor.findings import Finding, ok, problem
 from rowcast.errors import RowcastError
 from rowcast.storage import StorageError
-from rowcast.storage.migrations import check_tables, table_names
+from rowcast.storage.ddl import table_names
+from rowcast.storage.migrations import check_tables
 from rowcast.storage.sqlite_inspection import Inspection, inspecting
 
 

@@ -32,7 +32,7 @@ from rowcast.filters.model import (
 from rowcast.filters.model import Row as ModelRow
 from rowcast.filters.paths import Context
 from rowcast.filters.scope import Scope
-from rowcast.filters.terms import TEXT_KINDS
+from rowcast.filters.terms import affinity_of
 from rowcast.filters.values import CASTS, Affinity
 from rowcast.schema.request import RequestInfo
 from rowcast.sql import SQLValue
@@ -274,7 +274,7 @@ def _column(operand: Column, has_affinity: bool) -> _Side:
     if operand.path:
         return _Side(read, unknown, knows_null=True)
     name = "" if operand.row.is_account else field.name
-    return _Side(read, unknown, _affinity(operand, has_affinity), column=name)
+    return _Side(read, unknown, affinity_of(operand, is_new=not has_affinity), column=name)
 
 
 def _column_reader(operand: Column) -> Read:
@@ -293,16 +293,6 @@ def _as_real(read: Read) -> Read:
         return float(value) if isinstance(value, int) else value
 
     return real
-
-
-def _affinity(operand: Column, has_affinity: bool) -> Affinity:
-    field = operand.field
-    if not has_affinity and not operand.row.is_account:
-        return Affinity.NONE
-    if field.kind in TEXT_KINDS | {"password"} and not field.is_multiple:
-        return Affinity.TEXT
-    is_plain = field.kind in {"number", "bool"} or not operand.row.is_account
-    return Affinity.NUMERIC if is_plain else Affinity.NONE
 
 
 def _changed(operand: Changed, has_affinity: bool) -> _Side:

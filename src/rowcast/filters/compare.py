@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from rowcast.filters.values import Affinity, comparable
 from rowcast.sql import Dialect, Fragment, compose
 
 
@@ -35,7 +36,8 @@ class Term:
     """One side of a comparison.
 
     `pattern` stands on the right of LIKE; without one the value of `sql` is put
-    between wildcards by the engine. `is_text` marks columns with the affinity of texts.
+    between wildcards by the engine. `is_text` marks columns with the affinity of texts,
+    `affinity` is that of SQLite, for engines that have none.
     """
 
     sql: Fragment
@@ -43,10 +45,7 @@ class Term:
     state: State = State.UNKNOWN
     pattern: Fragment | None = None
     is_text: bool = False
-
-
-EMPTY = Fragment("''")
-_ORDER = {"<": "{} < {}", "<=": "{} <= {}", ">": "{} > {}", ">=": "{} >= {}"}
+    affinity: Affinity = Affinity.NONE
 
 
 def comparison(sign: str, left: Term, right: Term, dialect: Dialect, *, is_negated: bool = False) -> Fragment:
@@ -57,41 +56,47 @@ def comparison(sign: str, left: Term, right: Term, dialect: Dialect, *, is_negat
         return _different(left, right, dialect)
     if sign in {"~", "!~"}:
         if right.pattern is None:
-            template = dialect.contains if sign == "~" else dialect.not_contains
+            template = dialect.operators["contains" if sign == "~" else "not_contains"]
             return compose(template, left.sql, right.sql)
-        return compose(dialect.like if sign == "~" else dialect.not_like, left.sql, right.pattern)
-    return compose(_ORDER[sign], left.sql, right.sql)
+        return compose(dialect.operators["like" if sign == "~" else "not_like"], left.sql, right.pattern)
+    return _compared(sign, left, right, dialect)
+
+
+def _compared(operator: str, left: Term, right: Term, dialect: Dialect) -> Fragment:
+    ours, theirs = left.sql, right.sql
+    if dialect.casts:
+        casts = [dialect.casts.get(cast.value) for cast in comparable(left.affinity, right.affinity)]
+        ours, theirs = (compose(cast, sql) if cast else sql for cast, sql in zip(casts, (ours, theirs), strict=True))
+    return compose(dialect.operators[operator], ours, theirs)
 
 
 def _equal(left: Term, right: Term, dialect: Dialect, *, is_negated: bool) -> Fragment:
     if Fallback.NEVER in {left.fallback, right.fallback}:
-        return compose(dialect.same, left.sql, right.sql)
+        return _compared("same", left, right, dialect)
     if left.is_text and right.is_text and State.SET in {left.state, right.state}:
-        return compose(dialect.same if is_negated else "{} = {}", left.sql, right.sql)
+        return _compared("same" if is_negated else "=", left, right, dialect)
     ours, theirs = _state(left), _state(right)
     if State.FULL in {ours, theirs} or ours is theirs is State.EMPTY:
-        return compose("{} = {}", _value(left, ours), _value(right, theirs))
+        return _compared("=", _value(left, ours, dialect), _value(right, theirs, dialect), dialect)
     if State.EMPTY in {ours, theirs}:
-        other = (right if ours is State.EMPTY else left).sql
-        return compose("({} = '' OR {} IS NULL)", other, other)
-    return compose("COALESCE({}, '') = COALESCE({}, '')", left.sql, right.sql)
+        return dialect.is_empty((right if ours is State.EMPTY else left).sql)
+    return compose(dialect.operators["="], *[compose(dialect.or_empty, term.sql) for term in (left, right)])
 
 
 def _different(left: Term, right: Term, dialect: Dialect) -> Fragment:
     if Fallback.NEVER in {left.fallback, right.fallback}:
-        return compose(dialect.differs, left.sql, right.sql)
+        return _compared("differs", left, right, dialect)
     ours, theirs = _state(left), _state(right)
     if State.FULL in {ours, theirs} or ours is theirs is State.EMPTY:
-        return compose(dialect.differs, _value(left, ours), _value(right, theirs))
+        return _compared("differs", _value(left, ours, dialect), _value(right, theirs, dialect), dialect)
     if State.EMPTY in {ours, theirs}:
-        other = (right if ours is State.EMPTY else left).sql
-        return compose("({} <> '' AND {} IS NOT NULL)", other, other)
-    return compose(dialect.differs, *[compose("COALESCE({}, '')", term.sql) for term in (left, right)])
+        return dialect.is_filled((right if ours is State.EMPTY else left).sql)
+    return compose(dialect.operators["differs"], *[compose(dialect.or_empty, term.sql) for term in (left, right)])
 
 
 def _state(term: Term) -> State:
     return State.UNKNOWN if term.fallback is Fallback.ALWAYS or term.state is State.SET else term.state
 
 
-def _value(term: Term, state: State) -> Fragment:
-    return EMPTY if state is State.EMPTY else term.sql
+def _value(term: Term, state: State, dialect: Dialect) -> Term:
+    return Term(Fragment(dialect.empty)) if state is State.EMPTY else term

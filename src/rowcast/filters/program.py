@@ -22,7 +22,7 @@ from rowcast.filters.scope import MAX_LENGTH, Part, Scope
 from rowcast.filters.statement import SortTerm, Statement, write
 from rowcast.filters.terms import switches
 from rowcast.schema.request import RequestInfo
-from rowcast.sql import Fragment, Input, Param, SQLValue, quote
+from rowcast.sql import Dialect, Fragment, Input, Param, SQLValue, quote
 
 MAX_SORT_TERMS = 8
 MAX_SORT_LENGTH = 255
@@ -86,11 +86,13 @@ class _Variant:
     """The statement for one set of facts."""
 
     __slots__ = (
-        "_distinct", "_join_params", "_joins", "_order_by", "_order_params", "_params", "_set", "_statement", "_where",
+        "_dialect", "_distinct", "_join_params", "_joins", "_order_by", "_order_params", "_params", "_set",
+        "_statement", "_where",
     )  # fmt: skip
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
         self._statement = statement
+        self._dialect = dialect
         self._set: _SetStatement | None = None
         where, joins, order_by = statement.where, statement.joins, statement.order_by
         self._where, self._joins, self._order_by = where.text, joins.text, order_by.text
@@ -112,25 +114,25 @@ class _Variant:
 
     def bind_set(self, requests: Sequence[RequestInfo]) -> BoundSet:
         if self._set is None:
-            self._set = _SetStatement(self._statement)
+            self._set = _SetStatement(self._statement, self._dialect)
         return self._set.bind(requests)
 
 
 class _SetStatement:
     """A statement that is asked for many requests at once: what they bring stands in a table, one row for each."""
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
         self._inputs: dict[str, Input] = {}
         joins, join_params = self._with_columns(statement.joins)
         where, where_params = self._with_columns(statement.where)
         # Behind the joins, where they don't need it: then an index on it is looked up for each joined row.
         asked = quote(_ASKED)
         is_joined = any(isinstance(param, Input) for param in statement.joins.params)
-        self._joins = f", {asked} {joins}" if is_joined else f"{joins} JOIN {asked}"
+        self._joins = f"{dialect.cross}{asked} {joins}" if is_joined else f"{joins}{dialect.cross_behind}{asked}"
         self._where = where
         self._params = [*join_params, *where_params]
-        columns = "".join(f", json_extract(value, '$[{index}]') AS a{index}" for index in range(len(self._inputs)))
-        self._table = f"WITH {asked} AS MATERIALIZED (SELECT key AS number{columns} FROM json_each(?))"
+        columns = [f"a{index}" for index in range(len(self._inputs))]
+        self._table = f"WITH {asked} AS MATERIALIZED ({dialect.asked(columns)})"
 
     def _with_columns(self, fragment: Fragment) -> tuple[str, list[SQLValue]]:
         """Return a fragment whose inputs are read from the table; the other parameters stay."""
@@ -211,11 +213,11 @@ class Program:
     def _add(self, facts: frozenset[str]) -> _Variant:
         if len(self._variants) >= _MAX_VARIANTS:
             self._variants = {}
-        variant = self._variants[facts] = _Variant(self._write(facts))
+        variant = self._variants[facts] = _Variant(self._write(facts), self._scope.dialect)
         return variant
 
     def _write(self, facts: frozenset[str]) -> Statement:
-        return write(self._conditions, self._order, self._scope.base, self._scope.dialect, facts)
+        return write(self._conditions, self._order, self._scope, facts)
 
 
 _NO_FACTS: frozenset[str] = frozenset()
@@ -290,7 +292,8 @@ def row_image(scope: Scope, row: Mapping[str, SQLValue]) -> tuple[str, list[SQLV
     """
     columns, params = [], []
     for field in scope.collection.fields:
-        value = Fragment("?") if scope.is_new else scope.dialect.typed(field.column_type, Fragment("?"))
+        as_column = scope.dialect.fresh if scope.is_new else scope.dialect.typed
+        value = as_column(field.column_type, Fragment("?"))
         columns.append(f"{value.text} AS {quote(field.name)}")
         found = row.get(field.name)
         # A new record is not in a NUMERIC column yet, which would make an integer of 5.0.

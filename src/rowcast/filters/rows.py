@@ -113,7 +113,9 @@ class Rows:
             raise FilterError("too many joined relations")
         alias = self._aliases[key] = f'"@{next(self._numbers)}"'
         join = compose(f"LEFT JOIN {{}} AS {alias}", table)
-        if on is not None:
+        if on is None:
+            join = Fragment(join.text + self._dialect.no_condition, join.params)
+        else:
             join = compose("{} ON {}", join, Fragment(on.text.replace("{alias}", alias), on.params))
         self.joins.append(join)
         self.repeats = self.repeats or repeats

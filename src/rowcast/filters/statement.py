@@ -15,11 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import count
 
+from rowcast.filters.analysis import is_local_row
 from rowcast.filters.compare import Fallback, State, Term, comparison
 from rowcast.filters.model import AllOf, Column, Condition, Operand, Test, is_many
 from rowcast.filters.rows import Rows
+from rowcast.filters.scope import Scope
 from rowcast.filters.terms import Terms
-from rowcast.sql import Dialect, Fragment, compose, joined, quote
+from rowcast.sql import Fragment, compose, joined, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,28 @@ class Statement:
 
 
 def write(
-    conditions: tuple[Condition, ...], order: tuple[SortTerm, ...], base: str, dialect: Dialect, facts: frozenset[str]
+    conditions: tuple[Condition, ...], order: tuple[SortTerm, ...], scope: Scope, facts: frozenset[str]
 ) -> Statement:
     """Return the SQL for conditions that must all hold. Raises FilterError for too many joins."""
-    return _Writer(base, dialect, facts).statement(conditions, order)
+    return _Writer(scope, facts).statement(conditions, order)
 
 
 class _Writer:
-    def __init__(self, base: str, dialect: Dialect, facts: frozenset[str]) -> None:
-        self._base = base
-        self._dialect = dialect
-        self._rows = Rows(dialect, base, count(1))
-        self._terms = Terms(self._rows, dialect, facts)
+    def __init__(self, scope: Scope, facts: frozenset[str]) -> None:
+        self._scope = scope
+        self._dialect = scope.dialect
+        self._rows = Rows(self._dialect, scope.base, count(1))
+        self._terms = Terms(self._rows, self._dialect, facts, is_new=scope.is_new)
 
     def statement(self, conditions: tuple[Condition, ...], order: tuple[SortTerm, ...]) -> Statement:
-        where = self._condition(AllOf(conditions)) if conditions else Fragment("1")
-        order_by = joined(", ", [self._sort_term(term) for term in order])
+        where = self._condition(AllOf(conditions)) if conditions else Fragment(self._dialect.true)
+        values = [self._sort_value(term) for term in order]
+        terms = [self._sort_term(term, value) for term, value in zip(order, values, strict=True)]
+        if self._dialect.natural_order and not self._scope.collection.is_view:
+            # Equal ones keep the order in which they were added.
+            number = Fragment(self._dialect.natural_order.format(quote(self._scope.base)))
+            terms.append(self._first_of(number))
+        order_by = joined(", ", terms)
         return Statement(where, joined(" ", self._rows.joins), order_by, distinct=self._rows.repeats)
 
     def _condition(self, condition: Condition) -> Fragment:
@@ -97,14 +105,30 @@ class _Writer:
         rows = joined(" ", [Fragment(self._dialect.one_row), *joins])
         return compose("NOT EXISTS (SELECT 1 FROM {} WHERE NOT ({}))", rows, joined(" AND ", [found, *visible]))
 
-    def _sort_term(self, term: SortTerm) -> Fragment:
+    def _first_of(self, value: Fragment) -> Fragment:
+        """Return a value to sort by, where several joined rows may belong to one."""
+        return compose(self._dialect.first_of, value) if self._rows.repeats else value
+
+    def _sort_term(self, term: SortTerm, value: Fragment) -> Fragment:
+        if term.column == "@random":
+            return value
         direction = "DESC" if term.is_descending else "ASC"
+        nulls = self._dialect.nulls[term.is_descending]
+        if isinstance(term.column, str) or (is_local_row(term.column.row) and not self._may_be_null(term.column)):
+            nulls = ""
+        return compose(f"{{}} {direction}{nulls}", self._first_of(value))
+
+    def _may_be_null(self, column: Column) -> bool:
+        is_plain = not column.path and not column.modifier and not self._scope.collection.is_view
+        return not (is_plain and column.field.column_type.endswith("NOT NULL"))
+
+    def _sort_value(self, term: SortTerm) -> Fragment:
         if term.column == "@random":
             return Fragment(self._dialect.random)
         if isinstance(term.column, str):
-            return Fragment(f"{self._dialect.row_number.format(quote(self._base))} {direction}")
+            return Fragment(self._dialect.row_number.format(quote(self._scope.base)))
         value = self._terms.term(term.column).sql
         for visible in self._terms.is_visible(term.column):
             # Unlike in the reference, the order doesn't tell hidden e-mails.
             value = compose("CASE WHEN {} THEN {} ELSE '' END", visible, value)
-        return compose(f"{{}} {direction}", value)
+        return value

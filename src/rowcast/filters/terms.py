@@ -23,6 +23,7 @@ from rowcast.filters.model import (
     TimeText,
 )
 from rowcast.filters.rows import Rows, as_input
+from rowcast.filters.values import Affinity
 from rowcast.schema.request import RequestInfo
 from rowcast.sql import Dialect, Fragment, Input, SQLValue, compose, joined
 
@@ -41,19 +42,20 @@ class Switch:
 class Terms:
     """Writes operands for one FROM and one set of facts (the keys of the switches that are on)."""
 
-    def __init__(self, rows: Rows, dialect: Dialect, facts: frozenset[str]) -> None:
+    def __init__(self, rows: Rows, dialect: Dialect, facts: frozenset[str], *, is_new: bool = False) -> None:
         self._rows = rows
         self._dialect = dialect
         self._facts = facts
+        self._is_new = is_new
 
     def inner(self, rows: Rows) -> Terms:
         """Return the terms of a subquery."""
-        return Terms(rows, self._dialect, self._facts)
+        return Terms(rows, self._dialect, self._facts, is_new=self._is_new)
 
     def term(self, operand: Operand) -> Term:
         """Return `operand` as one side of a comparison."""
         if isinstance(operand, Constant):
-            return _constant(operand)
+            return self._constant(operand)
         if isinstance(operand, Literal):
             return _literal(operand.value)
         if isinstance(operand, Given):
@@ -72,8 +74,13 @@ class Terms:
         for column in _columns(operand):
             field = column.row.collection.field("emailVisibility")
             if column.is_guarded and field is not None:
-                found.append(compose("{} = TRUE", self._rows.column(column.row, field)))
+                found.append(compose(self._dialect.is_true, self._rows.column(column.row, field)))
         return found
+
+    def _constant(self, operand: Constant) -> Term:
+        if operand.value is None:
+            return Term(Fragment(self._dialect.null), state=State.EMPTY)
+        return Term(Fragment(str(operand.value)), state=State.FULL)
 
     def _given(self, operand: Given) -> Term:
         sql = as_input(operand)
@@ -82,7 +89,7 @@ class Terms:
             return Term(sql, state=State.UNKNOWN if is_on else State.FULL)
         pattern = Fragment("?", (Input(f"{operand.key}:~", _pattern_reader(operand)),))
         if operand.lower:
-            sql, pattern = compose("LOWER({})", sql), compose("LOWER({})", pattern)
+            sql, pattern = compose(self._dialect.lower, sql), compose(self._dialect.lower, pattern)
         return Term(sql, state=State.EMPTY if is_on else State.FULL, pattern=pattern)
 
     def _column(self, operand: Column) -> Term:
@@ -95,17 +102,20 @@ class Terms:
         if operand.path:
             column, fallback = self._dialect.inside(column, operand.path), Fallback.NEVER
         if operand.modifier == "lower":
-            return Term(compose("LOWER({})", column), fallback)
+            return Term(compose(self._dialect.lower, column), fallback)
         state = State.UNKNOWN
         if is_account_text(operand):
             state = State.EMPTY if f"auth.{operand.field.name}" in self._facts else State.SET
-        return Term(column, fallback, state, is_text=is_text(operand))
+        affinity = Affinity.NONE if operand.path else affinity_of(operand, is_new=self._is_new)
+        return Term(column, fallback, state, is_text=is_text(operand), affinity=affinity)
 
     def _changed(self, operand: Changed) -> Term:
         isset, submitted, stored = (self.term(x) for x in (operand.isset, operand.submitted, operand.stored))
         different = comparison("!=", submitted, stored, self._dialect)
-        whole = joined(" AND ", [compose("{} = 1", isset.sql), different, *self.is_visible(operand.stored)])
-        return Term(compose("({})", whole), Fallback.NEVER)
+        one = Term(Fragment("1"), state=State.FULL)
+        asked = comparison("=", isset, one, self._dialect)
+        whole = joined(" AND ", [asked, different, *self.is_visible(operand.stored)])
+        return Term(compose(self._dialect.flag, whole), Fallback.NEVER)
 
     def _distance(self, operand: Distance) -> Term:
         terms = [self.term(argument) for argument in operand.arguments]
@@ -128,7 +138,7 @@ class Terms:
         empty = [term for term in params if term.state is State.EMPTY]
         state = State.FULL if not empty else State.EMPTY if len(params) == 1 else State.UNKNOWN
         sql, pattern = (
-            compose("strftime({})", joined(",", fragments))
+            self._dialect.time_text(fragments)
             for fragments in ([term.sql for term in terms], [term.pattern or term.sql for term in terms])
         )
         return Term(sql, Fallback.ALWAYS, state, pattern)
@@ -180,6 +190,17 @@ def is_text(operand: Column) -> bool:
     return not operand.modifier and not operand.path and field.kind in TEXT_KINDS and not field.is_multiple
 
 
+def affinity_of(operand: Column, *, is_new: bool) -> Affinity:
+    """Return the affinity that SQLite gives a column; the row of a new record has none yet."""
+    field = operand.field
+    if is_new and not operand.row.is_account and not operand.row.hops and operand.row.root.start is Start.BASE:
+        return Affinity.NONE
+    if field.kind in TEXT_KINDS | {"password"} and not field.is_multiple:
+        return Affinity.TEXT
+    is_plain = field.kind in {"number", "bool"} or not operand.row.is_account
+    return Affinity.NUMERIC if is_plain else Affinity.NONE
+
+
 def is_account_text(operand: Column) -> bool:
     """Whether `operand` is a text of the account itself."""
     return operand.row.is_account and is_text(operand)
@@ -211,12 +232,6 @@ def _is_empty(value: Given) -> Callable[[RequestInfo], bool]:
 
 def _pattern_reader(operand: Given) -> Callable[[RequestInfo], SQLValue]:
     return lambda request: given.like(operand.raw(request))
-
-
-def _constant(operand: Constant) -> Term:
-    if operand.value is None:
-        return Term(Fragment("NULL"), state=State.EMPTY)
-    return Term(Fragment(str(operand.value)), state=State.FULL)
 
 
 def _literal(value: str | float) -> Term:

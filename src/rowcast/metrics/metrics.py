@@ -47,7 +47,7 @@ class Metrics:
             storage.times = BlockTimes()
             databases[name] = Database(Path(storage.path), storage.times)
         with directory.auxiliary.read() as reader:
-            version = str(reader.value("SELECT sqlite_version()"))
+            version = str(reader.value(reader.dialect.version))
         pools = {
             (pool.name if name == "data" else f"{name}_{pool.name}"): pool
             for name, work in works.items()

@@ -33,10 +33,11 @@ from rowcast.schema.record import Action, Change, Logged, Message, Position, Rec
 from rowcast.schema.rows import from_row, moved, new_record, to_row
 from rowcast.sql import SQLValue
 from rowcast.storage import Reader, Storage, Transaction
+from rowcast.storage.ddl import has_table
 from rowcast.storage.directory import CHANGES_TABLE
 
-_CREATE = f"""CREATE TABLE IF NOT EXISTS {CHANGES_TABLE} (
-    number INTEGER PRIMARY KEY, tag TEXT NOT NULL, at INTEGER NOT NULL, action TEXT NOT NULL,
+_CREATE = """CREATE TABLE IF NOT EXISTS {table} (
+    number {number} PRIMARY KEY, tag TEXT NOT NULL, at {number} NOT NULL, action TEXT NOT NULL,
     collection TEXT NOT NULL, record TEXT NOT NULL, row TEXT NOT NULL, previous TEXT NOT NULL)"""
 _INSERT = f"INSERT INTO {CHANGES_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _START = "start"
@@ -177,8 +178,9 @@ class ChangeLog:
         with self._storage.write() as tx:
             if self._is_stored:
                 return
+            tx.serialize()
             if not _is_there(tx):
-                tx.run(_CREATE)
+                tx.run(_CREATE.format(table=CHANGES_TABLE, number=tx.dialect.whole_number))
                 end = self._end
                 number = self.numbers.create(tx, end)
                 tx.run(_INSERT, [number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
@@ -201,7 +203,7 @@ class ChangeLog:
     def _look(self, tx: Transaction) -> None:
         """Notice that another process has begun to store the log."""
         if not self._is_stored:
-            schema = tx.value("PRAGMA schema_version")
+            schema = tx.value(tx.dialect.schema_version.format(CHANGES_TABLE))
             if schema != self._schema:
                 self._schema, self._is_stored = schema, _is_there(tx)
 
@@ -302,7 +304,7 @@ def _no_change(message: Message) -> Change:
 
 
 def _is_there(reader: Reader) -> bool:
-    return reader.value("SELECT 1 FROM sqlite_schema WHERE name = ?", [CHANGES_TABLE]) is not None
+    return has_table(reader, CHANGES_TABLE)
 
 
 def _last(reader: Reader) -> Position | None:

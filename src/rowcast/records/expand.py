@@ -26,7 +26,7 @@ from rowcast.schema.jsontext import dump
 from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import from_row
-from rowcast.sql import quote
+from rowcast.sql import Fragment, quote
 from rowcast.storage import Reader
 
 _MOST_LEVELS = 6
@@ -136,9 +136,9 @@ class Expander:
             return []
         if len(ids) > _MOST_SHOWN:
             return None
-        shape = shape_of(collection)
+        shape = shape_of(collection, reader.dialect)
         sql = f"{shape.columns} FROM {shape.table}"
-        condition = f"{shape.id} IN (SELECT value FROM json_each(?))"
+        condition = f"{shape.id} IN (SELECT value FROM {reader.dialect.bound_items.format('?')})"
         if rule:
             bound = self._rules.program(rule, collection, request).bind(request)
             sql = f"{'DISTINCT ' if bound.distinct else ''}{sql} {bound.joins} WHERE {condition} AND ({bound.where})"
@@ -159,12 +159,14 @@ class Expander:
 def _pointing_ids(reader: Reader, source: Collection, field: RelationField, ids: Sequence[str]) -> dict[str, list[str]]:
     """Return for each of `ids` the ids of the records of `source` that point to it, oldest rows first."""
     table, column = quote(source.name), f"{quote(source.name)}.{quote(field.name)}"
-    wanted = "(SELECT value FROM json_each(?))"
+    wanted = f"(SELECT value FROM {reader.dialect.bound_items.format('?')})"
     if field.is_multiple:
-        sources = f'{table}, {json_each(column)} "each"'
+        sources = f'{table}, {reader.dialect.items(Fragment(column)).text} "each"'
         sql = f'SELECT "each".value, {table}."id" FROM {sources} WHERE "each".value IN {wanted}'
     else:
         sql = f'SELECT {column}, {table}."id" FROM {table} WHERE {column} IN {wanted}'
+    order = "" if source.is_view else reader.dialect.natural_order.format(table)
+    sql += order and f" ORDER BY {order}"
     most = min(_MOST_BACK_RELATED * len(ids), _MOST_SHOWN + 1)
     rows = reader.rows(f"{sql} LIMIT {most}", [dump(list(ids))])
     if len(rows) == most and len(ids) > 1:
@@ -180,14 +182,6 @@ def _pointing_ids(reader: Reader, source: Collection, field: RelationField, ids:
         if len(found) < _MOST_BACK_RELATED and source_id not in found[-1:]:
             found.append(str(source_id))
     return pointing
-
-
-def json_each(column: str) -> str:
-    """Return the table of the values in a relation column, be it a list or one text (tools/dbutils/json.go)."""
-    return (
-        f"json_each(CASE WHEN iif(json_valid({column}), json_type({column})='array', FALSE)"
-        f" THEN {column} ELSE json_array({column}) END)"
-    )
 
 
 def parse_paths(text: str) -> Tree:

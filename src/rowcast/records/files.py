@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rowcast.errors import FilterError, NotFoundError
-from rowcast.records.expand import json_each
 from rowcast.records.finding import find
 from rowcast.records.shapes import shape_of
 from rowcast.rules import Rules
@@ -20,7 +19,7 @@ from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import from_row, to_row
 from rowcast.schema.views import file_origin
-from rowcast.sql import quote
+from rowcast.sql import Fragment, quote
 from rowcast.storage import Reader, Storage
 
 _ALWAYS = ("100x100",)
@@ -89,9 +88,10 @@ def _field_of(record: Record, name: str) -> FileField | None:
 
 def _owner(reader: Reader, collection: Collection, field: Field, name: str) -> Record | None:
     """Return the first record that has this file in a field."""
-    shape, column = shape_of(collection), f"{quote(collection.name)}.{quote(field.name)}"
+    shape, column = shape_of(collection, reader.dialect), f"{quote(collection.name)}.{quote(field.name)}"
     condition = f"{column} = ?"
     if isinstance(field, FileField) and field.is_multiple:
-        condition = f'EXISTS (SELECT 1 FROM {json_each(column)} "each" WHERE "each".value = ?)'
+        items = reader.dialect.items(Fragment(column)).text
+        condition = f'EXISTS (SELECT 1 FROM {items} "each" WHERE "each".value = ?)'
     row = reader.row(f"SELECT {shape.columns} FROM {shape.table} WHERE {condition} LIMIT 1", [name])
     return from_row(collection, row) if row is not None else None

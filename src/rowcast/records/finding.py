@@ -1,7 +1,8 @@
 """Records by id or by the values of fields, whatever the rules.
 
 For code that acts on its own account (sign-in, tokens, cascades), never for what
-a client asks: nothing here looks at who asks.
+a client asks: nothing here looks at who asks. What a transaction finds here nobody
+else changes before it ends.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from rowcast.schema.rows import from_row
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Reader
 
+_NO_LIMIT = 2**63 - 1
+
 
 def find(reader: Reader, collection: Collection, record_id: str) -> Record | None:
     """Return the record of this id."""
-    row = reader.row(shape_of(collection).find, [record_id])
+    row = reader.row(shape_of(collection, reader.dialect).find, [record_id])
     return from_row(collection, row) if row is not None else None
 
 
@@ -37,11 +40,11 @@ def find_unique(reader: Reader, collection: Collection, field: str, value: str) 
     Copies core/record_query.go, FindAuthRecordByEmail.
     """
     index = unique_index(collection.indexes, field)
-    collation = " COLLATE NOCASE" if index is not None and index.columns[0].collate.lower() == "nocase" else ""
-    shape = shape_of(collection)
-    row = reader.row(
-        f"SELECT {shape.columns} FROM {shape.table} WHERE {_column(collection, field)} = ?{collation} LIMIT 1", [value]
-    )
+    in_any_case = index is not None and index.columns[0].collate.lower() == "nocase"
+    same = reader.dialect.in_any_case if in_any_case else "{} = {}"
+    shape = shape_of(collection, reader.dialect)
+    condition = same.format(_column(collection, field), "?")
+    row = reader.row(f"SELECT {shape.columns} FROM {shape.table} WHERE {condition} LIMIT 1{shape.lock}", [value])
     return from_row(collection, row) if row is not None else None
 
 
@@ -51,21 +54,25 @@ def find_all(
     equal: Mapping[str, SQLValue],
     *,
     newest_first: bool = False,
-    limit: int = -1,
+    limit: int = _NO_LIMIT,
 ) -> list[Record]:
     """Return the records whose fields have these values, in column form; `newest_first` orders by "created"."""
-    shape = shape_of(collection)
-    where = " AND ".join(f"{_column(collection, name)} = ?" for name in equal) or "1"
-    order = ' ORDER BY "created" DESC' if newest_first else ""
+    shape = shape_of(collection, reader.dialect)
+    where = " AND ".join(f"{_column(collection, name)} = ?" for name in equal) or reader.dialect.true
+    orders = ['"created" DESC'] if newest_first else []
+    order = f" ORDER BY {', '.join(orders)}" if (orders := [*orders, *filter(None, [shape.order])]) else ""
     rows = reader.rows(
-        f"SELECT {shape.columns} FROM {shape.table} WHERE {where}{order} LIMIT ?", [*equal.values(), limit]
+        f"SELECT {shape.columns} FROM {shape.table} WHERE {where}{order} LIMIT ?{shape.lock}", [*equal.values(), limit]
     )
     return [from_row(collection, row) for row in rows]
 
 
 def count(reader: Reader, collection: Collection) -> int:
-    """Return the number of records of a collection."""
-    total = reader.value(f"SELECT COUNT(*) FROM {quote(collection.name)}")
+    """Return the number of records of a collection, none of which goes away before a transaction ends."""
+    source = quote(collection.name)
+    if reader.dialect.lock:
+        source = f"(SELECT 1 FROM {source}{reader.dialect.lock})"
+    total = reader.value(f"SELECT COUNT(*) FROM {source}")
     return total if isinstance(total, int) else 0
 
 
@@ -78,16 +85,21 @@ class StoredRows:
 
     def has_id(self, collection: Collection, record_id: str) -> bool:
         """Whether a record has this id, in any letter case."""
-        sql = f'SELECT 1 FROM {quote(collection.name)} WHERE "id" = ? COLLATE NOCASE LIMIT 1'
+        same = self._reader.dialect.in_any_case.format('"id"', "?")
+        sql = f"SELECT 1 FROM {quote(collection.name)} WHERE {same} LIMIT 1"
         return self._reader.row(sql, [record_id]) is not None
 
     def count_ids(self, collection: Collection, ids: Sequence[str]) -> int:
         """Return how many of `ids` are ids of records."""
-        table = quote(collection.name)
+        table, dialect = quote(collection.name), self._reader.dialect
+        lock = "" if collection.is_view else dialect.key_lock
         if len(ids) == 1:
-            return int(self._reader.row(f'SELECT 1 FROM {table} WHERE "id" = ? LIMIT 1', [ids[0]]) is not None)
-        sql = f'SELECT COUNT(DISTINCT "id") FROM {table} WHERE "id" IN (SELECT value FROM json_each(?))'
-        total = self._reader.value(sql, [dump(list(ids))])
+            return int(self._reader.row(f'SELECT 1 FROM {table} WHERE "id" = ? LIMIT 1{lock}', [ids[0]]) is not None)
+        condition = f'"id" IN (SELECT value FROM {dialect.bound_items.format("?")})'
+        if lock:
+            # What a record refers to must not be deleted before it is stored.
+            return len(set(self._reader.rows(f'SELECT "id" FROM {table} WHERE {condition}{lock}', [dump(list(ids))])))
+        total = self._reader.value(f'SELECT COUNT(DISTINCT "id") FROM {table} WHERE {condition}', [dump(list(ids))])
         return total if isinstance(total, int) else 0
 
 

@@ -29,8 +29,6 @@ from rowcast.storage import Reader, Storage
 
 ONLY_SUPERUSERS = "Only superusers can perform this action."
 
-_ANY = Bound(where="1", params=[], joins="", join_params=[], order_by="", order_params=[], distinct=False)
-
 
 class _Look(NamedTuple):
     """How the rows of one request become JSON. `sql` is None where records must be built in Python."""
@@ -67,7 +65,7 @@ class Reads:
             raise BadRequestError from error
         with self._storage.read() as reader:
             items, count = self._items(reader, request, collection, bound, page, look)
-            total = -1 if page.skip_total else _total(reader, shape_of(collection), bound, page, count)
+            total = -1 if page.skip_total else _total(reader, shape_of(collection, reader.dialect), bound, page, count)
         pages = -1 if page.skip_total else -(-total // page.size)
         counts = (page.number, page.size, total, pages)
         return b'{"items":[%b],"page":%d,"perPage":%d,"totalItems":%d,"totalPages":%d}' % (items, *counts)
@@ -85,8 +83,9 @@ class Reads:
             bound = self._bind(collection, request, rule, is_list=False)
         except FilterError as error:
             raise NotFoundError from error
-        shape = shape_of(collection)
-        condition = f"{shape.id} = ?" if bound is _ANY else f"{shape.id} = ? AND ({bound.where})"
+        shape = shape_of(collection, self._storage.dialect)
+        is_any = not bound.joins and bound.where == shape.dialect.true
+        condition = f"{shape.id} = ?" if is_any else f"{shape.id} = ? AND ({bound.where})"
         source = f"FROM {shape.table} {bound.joins} WHERE {condition} LIMIT 1"
         params = [*bound.join_params, record_id, *bound.params]
         with self._storage.read() as reader:
@@ -112,8 +111,8 @@ class Reads:
         expand = query.get("expand", "")
         if expand and not parse_paths(expand):
             expand = ""
-        shape = shape_of(collection)
-        if expand or shape.is_wide or (_has_manage_rule(collection) and not request.is_superuser):
+        shape = shape_of(collection, self._storage.dialect)
+        if expand or not shape.is_json_built or (_has_manage_rule(collection) and not request.is_superuser):
             return _Look(None, [], expand, picked)
         names = picked.names if picked is not None else None
         if names is not None and not _has_free_json(collection, names):
@@ -135,16 +134,17 @@ class Reads:
         if text:
             parts += (Part(text, allow_hidden=request.is_superuser, is_client=True),)
         if not parts and not sort:
-            return _ANY
+            return _anything(shape_of(collection, self._storage.dialect))
         auth = request.auth
-        scope = Scope(self._catalog.current, collection, auth.collection if auth is not None else None)
+        auth_collection = auth.collection if auth is not None else None
+        scope = Scope(self._catalog.current, collection, auth_collection, dialect=self._storage.dialect)
         return filters.compile(parts, scope, sort, sort_hidden=request.is_superuser).bind(request)
 
     def _items(
         self, reader: Reader, request: RequestInfo, collection: Collection, bound: Bound, page: Page, look: _Look
     ) -> tuple[bytes, int]:
         """Return the items of a page, parted by commas, and their number."""
-        shape = shape_of(collection)
+        shape = shape_of(collection, reader.dialect)
         chosen = shape.columns if look.sql is None else look.sql
         rows = reader.rows(
             _page_sql(shape, bound, chosen),
@@ -163,16 +163,33 @@ class Reads:
 
 def _page_sql(shape: Shape, bound: Bound, chosen: str) -> str:
     """Return the SELECT of a page of rows; its last parameters are limit and offset."""
-    distinct = "DISTINCT " if bound.distinct else ""
+    distinct, together = "", ""
+    if bound.distinct and shape.dialect.groups:
+        together = f" GROUP BY {shape.columns if shape.collection.is_view else shape.id}"
+    elif bound.distinct:
+        distinct = "DISTINCT "
     order = f" ORDER BY {bound.order_by}" if bound.order_by else ""
-    source = f"FROM {shape.table} {bound.joins} WHERE {bound.where}{order} LIMIT ? OFFSET ?"
-    if shape.collection.is_view or not (distinct or order):
+    source = f"FROM {shape.table} {bound.joins} WHERE {bound.where}{together}{order} LIMIT ? OFFSET ?"
+    if shape.collection.is_view or shape.dialect.groups or not (distinct or order):
         return f"SELECT {distinct}{chosen} {source}"
     # First which rows, then what is in them: else SQLite makes the JSON of every row that it sorts.
     # The cross join keeps the order of its left side.
     return (
         f'SELECT {chosen} FROM (SELECT {distinct}{shape.id} AS "id" {source}) AS "@page"'
         f' CROSS JOIN {shape.table} ON {shape.id} = "@page"."id"'
+    )
+
+
+def _anything(shape: Shape) -> Bound:
+    """Return what limits nothing."""
+    return Bound(
+        where=shape.dialect.true,
+        params=[],
+        joins="",
+        join_params=[],
+        order_by=shape.order,
+        order_params=[],
+        distinct=False,
     )
 
 

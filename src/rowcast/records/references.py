@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rowcast.errors import BadRequestError, ErrorData, FieldError
-from rowcast.records.expand import json_each
 from rowcast.records.finding import find
 from rowcast.schema import checks
 from rowcast.schema.catalog import Catalog, CatalogRef
@@ -19,7 +18,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import RelationField
 from rowcast.schema.oauth2_providers import PROVIDERS
 from rowcast.schema.record import Record
-from rowcast.sql import quote
+from rowcast.sql import Fragment, quote
 from rowcast.storage import Reader
 
 ACCOUNT_REFERENCES = ("_authOrigins", "_otps", "_mfas", "_externalAuths")
@@ -88,14 +87,17 @@ class References:
 def _pointing(reader: Reader, source: Collection, field: RelationField, target: Record) -> list[str]:
     table, column = quote(source.name), f"{quote(source.name)}.{quote(field.name)}"
     if field.is_multiple:
-        condition = f'EXISTS (SELECT 1 FROM {json_each(column)} "each" WHERE "each".value = ?)'
+        items = reader.dialect.items(Fragment(column)).text
+        condition = f'EXISTS (SELECT 1 FROM {items} "each" WHERE "each".value = ?)'
     else:
         condition = f"{column} = ?"
     params = [target.id]
     if source.id == target.collection.id:
         condition += f' AND {table}."id" <> ?'
         params.append(target.id)
-    return [str(row[0]) for row in reader.rows(f'SELECT "id" FROM {table} WHERE {condition} LIMIT {_BATCH}', params)]
+    order = reader.dialect.natural_order.format(table)
+    sql = f'SELECT "id" FROM {table} WHERE {condition}{order and f" ORDER BY {order}"} LIMIT {_BATCH}'
+    return [str(row[0]) for row in reader.rows(sql, params)]
 
 
 def _without(record: Record, field: RelationField, target: Record) -> Dependent:

@@ -121,7 +121,7 @@ class Saving:
 
     def _write(self, tx: Transaction, record: Record) -> bool:
         """Write the row and its files; False where the row is gone."""
-        shape = shape_of(record.collection)
+        shape = shape_of(record.collection, tx.dialect)
         try:
             if record.is_new:
                 tx.run(shape.insert, list(to_row(record).values()))
@@ -176,7 +176,7 @@ class Saving:
             raise BadRequestError("Unsupported collection type.")
         if collection.name == _SUPERUSERS and count(tx, collection) == 1:
             raise BadRequestError(LAST_SUPERUSER)
-        shape = shape_of(collection)
+        shape = shape_of(collection, tx.dialect)
         before = tx.before() if self._wants_before(collection) else None
         # First the row itself, so that references in a circle come to an end.
         if not tx.run(shape.delete, [record.id]):

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field, FileField
 from rowcast.schema.rows import select_columns
-from rowcast.sql import quote
+from rowcast.sql import SQLITE, Dialect, quote
 
 K = TypeVar("K")
 
@@ -38,17 +38,23 @@ class Visible(NamedTuple):
 class Shape:
     """The statements of one collection. Its caches may be filled twice by two threads, with the same texts."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, dialect: Dialect = SQLITE) -> None:
         self.collection = collection
+        self.dialect = dialect
         self.table = quote(collection.name)
         self.id = f'{self.table}."id"'
         self.columns = select_columns(collection, collection.name)
-        self.find = f"SELECT {self.columns} FROM {self.table} WHERE {self.id} = ? LIMIT 1"
+        self.lock = "" if collection.is_view else dialect.lock
+        self.find = f"SELECT {self.columns} FROM {self.table} WHERE {self.id} = ? LIMIT 1{self.lock}"
         names = [quote(field.name) for field in collection.fields]
-        self.insert = f"INSERT INTO {self.table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})"
+        places = [dialect.stored(field.column_type) for field in collection.fields]
+        self._places = dict(zip([field.name for field in collection.fields], places, strict=True))
+        self.insert = f"INSERT INTO {self.table} ({','.join(names)}) VALUES ({','.join(places)})"
         self.delete = f'DELETE FROM {self.table} WHERE "id" = ?'
         self.files = tuple(field for field in collection.fields if isinstance(field, FileField))
-        self.is_wide = len(collection.fields) > _MOST_SQL_FIELDS
+        self.is_json_built = dialect.is_json_built and len(collection.fields) <= _MOST_SQL_FIELDS
+        in_order = dialect.natural_order and not collection.is_view
+        self.order = dialect.natural_order.format(self.table) if in_order else ""
         self._names = frozenset(field.name for field in collection.fields) | {"collectionId", "collectionName"}
         self._json: dict[Visible, str] = {}
         self._updates: dict[tuple[str, ...], str] = {}
@@ -58,7 +64,7 @@ class Shape:
         key = tuple(names)
         sql = self._updates.get(key)
         if sql is None:
-            sets = ",".join(f"{quote(name)}=?" for name in key)
+            sets = ",".join(f"{quote(name)}={self._places[name]}" for name in key)
             sql = f'UPDATE {self.table} SET {sets} WHERE "id" = ?'
             _keep(self._updates, key, sql)
         return sql
@@ -95,11 +101,11 @@ class Shape:
         return field.name not in _NEVER_PUBLIC and (visible.email or field.name != "email")
 
 
-def shape_of(collection: Collection) -> Shape:
-    """Return the shape of a collection."""
-    shape: Shape | None = collection.caches.get("shape")
+def shape_of(collection: Collection, dialect: Dialect) -> Shape:
+    """Return the shape of a collection for an engine."""
+    shape: Shape | None = collection.caches.get(dialect.name)
     if shape is None:
-        shape = collection.caches["shape"] = Shape(collection)
+        shape = collection.caches[dialect.name] = Shape(collection, dialect)
     return shape
 
 

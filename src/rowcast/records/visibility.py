@@ -52,10 +52,10 @@ class Visibility:
         if judge is not None:
             return {record.id for record in records if judge(to_row(record), request)}
         bound = self._rules.program(rule, collection, request).bind(request)
-        shape = shape_of(collection)
+        shape = shape_of(collection, reader.dialect)
         rows = reader.rows(
             f"SELECT {shape.id} FROM {shape.table} {bound.joins}"
-            f" WHERE {shape.id} IN (SELECT value FROM json_each(?)) AND ({bound.where})",
+            f" WHERE {shape.id} IN (SELECT value FROM {reader.dialect.bound_items.format('?')}) AND ({bound.where})",
             [*bound.join_params, dump([record.id for record in records]), *bound.params],
         )
         return {str(row[0]) for row in rows}

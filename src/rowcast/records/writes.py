@@ -267,7 +267,7 @@ class Writes:
             raise BadRequestError(failed) from error
 
     def _find(self, tx: Transaction, collection: Collection, record_id: str) -> Record:
-        row = tx.row(shape_of(collection).find, [record_id]) if record_id else None
+        row = tx.row(shape_of(collection, tx.dialect).find, [record_id]) if record_id else None
         if row is None:
             raise NotFoundError
         return from_row(collection, row)

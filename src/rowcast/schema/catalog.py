@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 
 from rowcast.schema.collection import Collection
+from rowcast.sql import SQLITE, Dialect
 
 _versions = count(1)
 
@@ -48,9 +49,10 @@ class Catalog:
 
 
 class CatalogRef:
-    """The catalog in force. Swapped whole, by the writer, after the commit that changed it."""
+    """The catalog in force, and the SQL of its database. Swapped whole after the commit that changed it."""
 
-    __slots__ = ("current",)
+    __slots__ = ("current", "dialect")
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, dialect: Dialect = SQLITE) -> None:
         self.current = catalog
+        self.dialect = dialect

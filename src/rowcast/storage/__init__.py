@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from rowcast.errors import RowcastError
 from rowcast.schema.record import Logged
 from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
+from rowcast.storage.timed import BlockTimes
 
 __all__ = [
     "Bounds",
     "BudgetExceededError",
+    "ConflictError",
     "Outcome",
     "QueryTimeoutError",
     "Reader",
@@ -35,6 +38,10 @@ __all__ = [
 
 class BudgetExceededError(RowcastError):
     """A statement took longer than the event loop allows; run the request again in a thread."""
+
+
+class ConflictError(RowcastError):
+    """Two transactions stood in each other's way and this one was undone; run the call again from its start."""
 
 
 class StorageError(RowcastError):
@@ -84,7 +91,7 @@ class Outcome:
 
 
 class Transaction(Reader, Protocol):
-    """One write transaction; all writers of a process take turns."""
+    """One write transaction. On SQLite all writers take turns, on PostgreSQL they meet at the rows they lock."""
 
     changes: list[Logged]
 
@@ -94,6 +101,14 @@ class Transaction(Reader, Protocol):
 
     def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
         """Run a statement once for each set of parameters."""
+        ...
+
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[SQLValue]]) -> None:
+        """Add many rows to an empty table, with its own `_rowid_` among the columns; the next row comes behind them."""
+        ...
+
+    def serialize(self) -> None:
+        """Have no other transaction at work that asks for the same: for what is read whole and written whole."""
         ...
 
     def script(self, sql: str, bounds: Bounds) -> Outcome:
@@ -121,13 +136,35 @@ class Transaction(Reader, Protocol):
 
 
 class Storage(Protocol):
-    """A database with one writer at a time and many readers.
+    """A database.
 
-    `publish`, given at construction, gets the changes of each commit, in commit
-    order, before the next writer starts.
+    `publish` gets the changes of each commit, in commit order, before the next one is
+    done; `before_commit` runs inside each transaction that changed records, before its end.
     """
 
+    @property
+    def publish(self) -> Callable[[list[Logged]], None] | None:
+        """What gets the changes of each commit."""
+        ...
+
+    @publish.setter
+    def publish(self, publish: Callable[[list[Logged]], None] | None) -> None: ...
+
+    @property
+    def before_commit(self) -> Callable[[Any], None] | None:
+        """What runs before the commit of changes; it gets the transaction."""
+        ...
+
+    @before_commit.setter
+    def before_commit(self, call: Callable[[Any], None] | None) -> None: ...
+
     dialect: Dialect
+    path: str
+    """The file of the database, or its address without secrets."""
+    times: BlockTimes | None
+    """How long blocks take, for who asks."""
+    around_write: Callable[[AbstractContextManager[Any]], AbstractContextManager[Any]] | None
+    """Put around every write transaction, for who traces."""
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a reader for one request."""
@@ -154,6 +191,14 @@ class Storage(Protocol):
 
     def optimize(self) -> None:
         """Refresh the planner's statistics; after schema changes, outside of a transaction."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Bring what is committed into its final place, where the engine does not do so by itself."""
+        ...
+
+    def copy(self, target: Path, progress: Callable[[int, int], None]) -> None:
+        """Write the present state to a new file, while writers go on. Raises StorageError where that can't be."""
         ...
 
     def close(self) -> None:

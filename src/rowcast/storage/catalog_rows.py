@@ -18,7 +18,7 @@ from rowcast.errors import DataDirError
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import AuthOptions, Collection, ViewOptions
 from rowcast.schema.fields import AnyField, Field
-from rowcast.sql import SQLValue
+from rowcast.sql import SQLValue, quote
 from rowcast.storage import Reader, Row, Transaction
 
 _COLUMNS = (
@@ -37,9 +37,10 @@ _COLUMNS = (
     "created",
     "updated",
 )
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM _collections"
-_INSERT = f"INSERT INTO _collections ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_UPDATE = f"UPDATE _collections SET {', '.join(f'{column} = ?' for column in _COLUMNS[1:])} WHERE id = ?"
+_NAMES = [quote(column) for column in _COLUMNS]
+_SELECT = f"SELECT {', '.join(_NAMES)} FROM _collections"
+_INSERT = f"INSERT INTO _collections ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_UPDATE = f"UPDATE _collections SET {', '.join(f'{column} = ?' for column in _NAMES[1:])} WHERE id = ?"
 
 
 def load_catalog(reader: Reader) -> Catalog:
@@ -49,7 +50,7 @@ def load_catalog(reader: Reader) -> Catalog:
 
 def collection_rows(reader: Reader) -> list[Row]:
     """Return the rows of all collections in rowid order, each beginning with its id."""
-    return reader.rows(f"{_SELECT} ORDER BY rowid")
+    return reader.rows(f"{_SELECT} ORDER BY _rowid_")
 
 
 def insert_collection(transaction: Transaction, collection: Collection) -> None:

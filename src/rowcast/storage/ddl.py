@@ -3,8 +3,9 @@
 Owns the statements that bring a table from one state of its collection to the
 next, with the data kept: fields are told apart by their ids, so a renamed field
 keeps its column. The statements and their order are the reference's
-(core/collection_record_table_sync.go, view.go), so that `sqlite_schema` holds the
-same texts. Validates nothing; runs inside the caller's transaction.
+(core/collection_record_table_sync.go, view.go); the texts are those of an
+engine (`sqlite_ddl`, `postgres_ddl`), on SQLite the reference's own. Validates nothing; runs
+inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -17,18 +18,26 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field
 from rowcast.schema.generate import random_text
 from rowcast.schema.indexes import parse_index
-from rowcast.schema.sqltext import quoted, resolve_brackets, stays_inside
-from rowcast.storage import Reader, Row, StorageError, Transaction
+from rowcast.schema.sqltext import stays_inside
+from rowcast.storage import Reader, StorageError, Transaction
 from rowcast.storage.catalog_rows import fields_json
+from rowcast.storage.postgres_ddl import PostgresDefinitions
+from rowcast.storage.sqlite_ddl import SQLiteDefinitions
+
+_ENGINES: dict[str, SQLiteDefinitions | PostgresDefinitions] = {
+    "sqlite": SQLiteDefinitions(),
+    "postgresql": PostgresDefinitions(),
+}
 
 _INVALID_INDEX = FieldError("validation_invalid_index_expression", "Invalid CREATE INDEX expression.")
 
 
 def create_table(transaction: Transaction, collection: Collection) -> None:
     """Create the table of a collection and its indexes. Raises InvalidFieldsError for an index that SQLite refuses."""
+    texts = _texts(transaction)
     columns = sorted({field.name: field.column_type for field in collection.fields}.items())
-    declared = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns)
-    transaction.run(f"CREATE TABLE {quoted(collection.name)} ({declared})")
+    declared = ", ".join(f"{texts.name(name)} {texts.column_type(kind)}" for name, kind in columns)
+    transaction.run(f"CREATE TABLE {texts.name(collection.name)} ({declared}{texts.hidden_column})")
     _create_indexes(transaction, collection)
 
 
@@ -46,7 +55,8 @@ def sync_table(transaction: Transaction, old: Collection | None, new: Collection
     if is_reindexed:
         _drop_indexes(transaction, old)
     if is_renamed:
-        transaction.run(f"ALTER TABLE {quoted(old.name)} RENAME TO {quoted(new.name)}")
+        texts = _texts(transaction)
+        transaction.run(f"ALTER TABLE {texts.name(old.name)} RENAME TO {texts.name(new.name)}")
     _sync_columns(transaction, old, new)
     _convert_values(transaction, old, new)
     if is_reindexed:
@@ -55,20 +65,28 @@ def sync_table(transaction: Transaction, old: Collection | None, new: Collection
 
 def drop_table(transaction: Transaction, name: str) -> None:
     """Drop a table with its rows and indexes; none is no error."""
-    transaction.run(f"DROP TABLE IF EXISTS {quoted(name)}")
+    texts = _texts(transaction)
+    transaction.run(f"DROP TABLE IF EXISTS {texts.name(name)}{texts.cascade}")
 
 
 def has_table(reader: Reader, name: str) -> bool:
     """Whether there is a table or view of this name, in any letter case."""
-    sql = "SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?) LIMIT 1"
-    return reader.value(sql, (name,)) is not None
+    return reader.value(_texts(reader).has_table, (name,)) is not None
+
+
+def table_names(reader: Reader) -> set[str]:
+    """Return the names of all tables."""
+    return {str(row[0]) for row in reader.rows(_texts(reader).tables)}
 
 
 def index_owner(reader: Reader, index: str, *besides: str) -> str:
     """Return the name of the table that has an index of this name, looking at no table of `besides`; "" for none."""
-    others = " AND lower(tbl_name) <> lower(?)" * len(besides)
-    sql = f"SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND lower(name) = lower(?){others} LIMIT 1"
-    return str(reader.value(sql, (index, *besides)) or "")
+    return str(reader.value(_texts(reader).index_owner(besides), (index, *besides)) or "")
+
+
+def view_query(reader: Reader, query: str) -> str:
+    """Return the query of a view with the quotes that the engine reads."""
+    return _texts(reader).query(query)
 
 
 def create_view(transaction: Transaction, name: str, query: str) -> list[tuple[str, str]]:
@@ -78,17 +96,17 @@ def create_view(transaction: Transaction, name: str, query: str) -> list[tuple[s
     `schema.sqltext.stays_inside`). Raises StorageError, also for what SQLite sees only when
     the view is read: missing tables and columns.
     """
-    drop_view(transaction, name)
-    transaction.run(f"CREATE VIEW {quoted(name)} AS SELECT * FROM ({resolve_brackets(query)})")
-    rows: Sequence[Row] = transaction.rows("SELECT name, type FROM pragma_table_info(?)", (name,))
-    if not rows:
-        raise StorageError(f"empty table info probably due to invalid or missing table {name}")
-    return [(str(column), str(kind)) for column, kind in rows]
+    return _texts(transaction).create_view(transaction, name, query)
 
 
 def drop_view(transaction: Transaction, name: str) -> None:
     """Drop a view; none is no error."""
-    transaction.run(f"DROP VIEW IF EXISTS {quoted(name)}")
+    texts = _texts(transaction)
+    transaction.run(f"DROP VIEW IF EXISTS {texts.name(name)}{texts.cascade}")
+
+
+def _texts(reader: Reader) -> SQLiteDefinitions | PostgresDefinitions:
+    return _ENGINES[reader.dialect.engine]
 
 
 def _text(fields: Sequence[Field]) -> bytes:
@@ -97,18 +115,21 @@ def _text(fields: Sequence[Field]) -> bytes:
 
 def _sync_columns(transaction: Transaction, old: Collection, new: Collection) -> None:
     """Drop, add and rename columns. Names pass through temporary ones, so that two fields can swap theirs."""
-    table = quoted(new.name)
+    texts = _texts(transaction)
+    table = texts.name(new.name)
     before = {field.id: field for field in old.fields}
     kept = {field.id for field in new.fields}
     for field in old.fields:
         if field.id not in kept:
-            _alter(transaction, f"ALTER TABLE {table} DROP COLUMN {quoted(field.name)}", f"drop column {field.name}")
+            _alter(
+                transaction, f"ALTER TABLE {table} DROP COLUMN {texts.name(field.name)}", f"drop column {field.name}"
+            )
     renamed: list[tuple[str, str]] = []
     for field in new.fields:
         origin = before.get(field.id)
         temporary = field.name + random_text(5)
         if origin is None:
-            column = f"{quoted(temporary)} {field.column_type}"
+            column = f"{texts.name(temporary)} {texts.column_type(field.column_type)}"
             _alter(transaction, f"ALTER TABLE {table} ADD {column}", f"add column {field.name}")
         elif origin.name != field.name:
             _rename_column(transaction, new.name, origin.name, temporary)
@@ -116,7 +137,7 @@ def _sync_columns(transaction: Transaction, old: Collection, new: Collection) ->
             continue
         renamed.append((temporary, field.name))
     for temporary, name in renamed:
-        transaction.run(f"ALTER TABLE {table} RENAME COLUMN {quoted(temporary)} TO {quoted(name)}")
+        transaction.run(f"ALTER TABLE {table} RENAME COLUMN {texts.name(temporary)} TO {texts.name(name)}")
 
 
 def _alter(transaction: Transaction, sql: str, what: str) -> None:
@@ -127,7 +148,8 @@ def _alter(transaction: Transaction, sql: str, what: str) -> None:
 
 
 def _rename_column(transaction: Transaction, table: str, old: str, new: str) -> None:
-    sql = f"ALTER TABLE {quoted(table)} RENAME COLUMN {quoted(old)} TO {quoted(new)}"
+    texts = _texts(transaction)
+    sql = f"ALTER TABLE {texts.name(table)} RENAME COLUMN {texts.name(old)} TO {texts.name(new)}"
     _alter(transaction, sql, f"rename column {old}")
 
 
@@ -142,34 +164,20 @@ def _convert_values(transaction: Transaction, old: Collection, new: Collection) 
 
 def _convert_column(transaction: Transaction, table: str, field: Field) -> None:
     # A column that a view reads can't be replaced: the views step aside.
-    views = transaction.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND sql IS NOT NULL")
+    texts = _texts(transaction)
+    views = texts.views(transaction)
     for name, _ in views:
-        drop_view(transaction, str(name))
+        drop_view(transaction, name)
     temporary = f"_{field.name}{random_text(5)}"
     _rename_column(transaction, table, field.name, temporary)
-    column = f"{quoted(field.name)} {field.column_type}"
-    _alter(transaction, f"ALTER TABLE {quoted(table)} ADD {column}", f"add column {field.name}")
-    values = _as_list(quoted(temporary)) if field.is_multiple else _as_last(quoted(temporary))
-    transaction.run(f"UPDATE {quoted(table)} SET {quoted(field.name)} = {values}")
-    _alter(transaction, f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(temporary)}", f"drop column {temporary}")
+    column = f"{texts.name(field.name)} {texts.column_type(field.column_type)}"
+    _alter(transaction, f"ALTER TABLE {texts.name(table)} ADD {column}", f"add column {field.name}")
+    values = (texts.as_list if field.is_multiple else texts.as_last)(texts.name(temporary))
+    transaction.run(f"UPDATE {texts.name(table)} SET {texts.name(field.name)} = {values}")
+    dropped = f"ALTER TABLE {texts.name(table)} DROP COLUMN {texts.name(temporary)}"
+    _alter(transaction, dropped, f"drop column {temporary}")
     for _, sql in views:
-        transaction.run(str(sql))
-
-
-def _as_list(column: str) -> str:
-    return (
-        f"CASE WHEN COALESCE({column}, '') = '' THEN '[]'"
-        f" WHEN json_valid({column}) AND json_type({column}) = 'array' THEN {column}"
-        f" ELSE json_array({column}) END"
-    )
-
-
-def _as_last(column: str) -> str:
-    return (
-        f"CASE WHEN COALESCE({column}, '[]') = '[]' THEN ''"
-        f" WHEN json_valid({column}) AND json_type({column}) = 'array'"
-        f" THEN COALESCE(json_extract({column}, '$[#-1]'), '') ELSE {column} END"
-    )
+        transaction.run(sql)
 
 
 def _drop_indexes(transaction: Transaction, collection: Collection) -> None:
@@ -177,14 +185,14 @@ def _drop_indexes(transaction: Transaction, collection: Collection) -> None:
         index = parse_index(text)
         if not index.name:
             raise StorageError(f"failed to dop index - missing index name: {text}")
-        transaction.run(f"DROP INDEX IF EXISTS {quoted(index.name)}")
+        transaction.run(f"DROP INDEX IF EXISTS {_texts(transaction).name(index.name)}")
 
 
 def _create_indexes(transaction: Transaction, collection: Collection) -> None:
     errors = ErrorData()
     for at, text in enumerate(collection.indexes):
         index = parse_index(text).on(collection.name)
-        sql = index.to_sql().rstrip("; \t\r\n")
+        sql = _texts(transaction).index(index, collection)
         # A WHERE holds any text: it must not begin another statement.
         if not sql or not stays_inside(sql):
             errors[str(at)] = _INVALID_INDEX

@@ -16,9 +16,10 @@ from rowcast.ciphers import SealError, SettingsKey, environment_key
 from rowcast.config import Settings
 from rowcast.errors import DataDirError
 from rowcast.schema.catalog import Catalog
-from rowcast.storage import StorageError
+from rowcast.storage import Storage, StorageError
 from rowcast.storage.catalog_rows import load_catalog
-from rowcast.storage.migrations import check_migrations, check_tables, create_auxiliary, create_data
+from rowcast.storage.ddl import table_names
+from rowcast.storage.migrations import SYSTEM_TABLES, check_migrations, check_tables, create_auxiliary, create_data
 from rowcast.storage.occupancy import Occupancy
 from rowcast.storage.settings_rows import load_settings, save_settings
 from rowcast.storage.sqlite import SQLiteStorage
@@ -36,8 +37,8 @@ class DataDir:
     """An open data directory and what it held when it was opened."""
 
     path: Path
-    data: SQLiteStorage
-    auxiliary: SQLiteStorage
+    data: Storage
+    auxiliary: Storage
     catalog: Catalog
     settings: Settings
     key: SettingsKey
@@ -83,6 +84,7 @@ class Opening:
     query_timeout_s: float = 30.0
     allow_unknown_migrations: bool = False
     encryption_env: str = ""
+    database: str = ""
 
 
 def open_directory(
@@ -92,15 +94,17 @@ def open_directory(
     query_timeout_s: float = 30.0,
     allow_unknown_migrations: bool = False,
     encryption_env: str = "",
+    database: str = "",
 ) -> DataDir:
     """Open a data directory, or make a new one where there is none or an empty one.
 
-    `encryption_env` names the environment variable with the key of the settings.
+    `encryption_env` names the environment variable with the key of the settings, `database` is
+    the URL of a PostgreSQL database that takes the place of data.db and auxiliary.db.
     Raises DataDirError with a text for the person who runs the server: not a
     database, another or a newer format, locked, read-only, disk full, damaged,
     being replaced by another process.
     """
-    return open_with(Path(path), Opening(budget_s, query_timeout_s, allow_unknown_migrations, encryption_env))
+    return open_with(Path(path), Opening(budget_s, query_timeout_s, allow_unknown_migrations, encryption_env, database))
 
 
 def open_with(root: Path, opening: Opening) -> DataDir:
@@ -162,10 +166,14 @@ def open_inside(occupancy: Occupancy, opening: Opening) -> DataDir:
         key = environment_key(opening.encryption_env)
     except SealError as error:
         raise DataDirError(str(error)) from error
-    opened: list[SQLiteStorage] = []
+    opened: list[Storage] = []
     try:
-        opened.append(data := _open(root / "data.db", opening))
-        opened.append(auxiliary := _open(root / "auxiliary.db", opening))
+        if opening.database:
+            opened.append(data := _open_database(opening))
+            auxiliary = data
+        else:
+            opened.append(data := _open(root / "data.db", opening))
+            opened.append(auxiliary := _open(root / "auxiliary.db", opening))
         create_auxiliary(auxiliary)
         create_data(data, key)
         catalog, settings = _load(data, key, opening.allow_unknown_migrations)
@@ -173,12 +181,31 @@ def open_inside(occupancy: Occupancy, opening: Opening) -> DataDir:
         for storage in opened:
             storage.close()
         if isinstance(error, StorageError):
-            raise DataDirError(f"the data directory {root} can't be opened: {error}") from error
+            what = "database" if opening.database else f"data directory {root}"
+            raise DataDirError(f"the {what} can't be opened: {error}") from error
         raise
     return DataDir(root, data, auxiliary, catalog, settings, key, occupancy)
 
 
-def _open(file: Path, opening: Opening) -> SQLiteStorage:
+def _open_database(opening: Opening) -> Storage:
+    """Open a database on a server; many processes may do so at once."""
+    try:
+        from rowcast.storage.postgres import PostgresStorage  # noqa: PLC0415 - an extra that only its users install
+    except ImportError as error:
+        raise DataDirError("PostgreSQL needs the extra of this name: pip install 'rowcast[postgres]'") from error
+    storage = PostgresStorage(opening.database, query_timeout_s=opening.query_timeout_s)
+    try:
+        with storage.read() as reader:
+            tables = table_names(reader)
+        if tables & SYSTEM_TABLES:
+            check_tables(tables)
+    except BaseException:
+        storage.close()
+        raise
+    return storage
+
+
+def _open(file: Path, opening: Opening) -> Storage:
     try:
         tables = inspect(file)
         if tables and file.name == "data.db":
@@ -188,7 +215,7 @@ def _open(file: Path, opening: Opening) -> SQLiteStorage:
         raise DataDirError(f"{file} can't be opened: {error}") from error
 
 
-def _load(data: SQLiteStorage, key: SettingsKey, allow_unknown_migrations: bool) -> tuple[Catalog, Settings]:
+def _load(data: Storage, key: SettingsKey, allow_unknown_migrations: bool) -> tuple[Catalog, Settings]:
     with data.read() as reader:
         if not allow_unknown_migrations:
             check_migrations(reader)

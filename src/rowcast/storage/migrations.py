@@ -24,9 +24,9 @@ from rowcast.schema import defaults
 from rowcast.schema.collection import Collection
 from rowcast.schema.dates import now
 from rowcast.schema.fields import AutodateField, Field, FileField, PasswordField, TextField
-from rowcast.storage import Reader, Storage
+from rowcast.storage import Reader, Storage, Transaction, postgres_tables
 from rowcast.storage.catalog_rows import insert_collection
-from rowcast.storage.ddl import create_table
+from rowcast.storage.ddl import create_table, table_names
 from rowcast.storage.settings_rows import save_settings
 
 SYSTEM_MIGRATIONS = (
@@ -88,6 +88,11 @@ _AUXILIARY_TABLES = (
     "CREATE INDEX IF NOT EXISTS idx_logs_created_hour on `_logs` (strftime('%Y-%m-%d %H:00:00', `created`))",
 )
 
+_TABLES = {
+    "sqlite": (_DATA_TABLES, _AUXILIARY_TABLES),
+    "postgresql": (postgres_tables.DATA, postgres_tables.AUXILIARY),
+}
+
 _OWNER_RULE = "@request.auth.id != '' && recordRef = @request.auth.id && collectionRef = @request.auth.collectionId"
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -97,18 +102,13 @@ def random_secret() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(50))
 
 
-def table_names(reader: Reader) -> set[str]:
-    """Return the names of all tables."""
-    return {str(row[0]) for row in reader.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-
-
 def create_data(storage: Storage, key: SettingsKey) -> None:
     """Fill an empty database as data.db, in one transaction; does nothing where another process was faster."""
     with storage.write() as transaction:
-        if table_names(transaction):
+        transaction.serialize()
+        if table_names(transaction) & SYSTEM_TABLES:
             return
-        for statement in _DATA_TABLES:
-            transaction.run(statement)
+        create_system_tables(transaction)
         applied = time.time_ns() // 1000
         for offset, file in enumerate(SYSTEM_MIGRATIONS):
             transaction.run("INSERT INTO _migrations (file, applied) VALUES (?, ?)", (file, applied + offset))
@@ -118,13 +118,20 @@ def create_data(storage: Storage, key: SettingsKey) -> None:
         save_settings(transaction, Settings(), key)
 
 
+def create_system_tables(transaction: Transaction) -> None:
+    """Create the tables of data.db that belong to no collection."""
+    for statement in _TABLES[transaction.dialect.engine][0]:
+        transaction.run(statement)
+
+
 def create_auxiliary(storage: Storage) -> None:
     """Create the tables of auxiliary.db that are missing."""
     with storage.read() as reader:
         if "_logs" in table_names(reader):
             return
     with storage.write() as transaction:
-        for statement in _AUXILIARY_TABLES:
+        transaction.serialize()
+        for statement in _TABLES[transaction.dialect.engine][1]:
             transaction.run(statement)
 
 

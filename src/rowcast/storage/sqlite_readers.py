@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Self
 import apsw
 
 from rowcast.errors import RowcastError
-from rowcast.sql import SQLValue
+from rowcast.sql import SQLITE, SQLValue
 from rowcast.storage import BudgetExceededError, QueryTimeoutError, Row, StorageError
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, DEADLINE_STEPS, METER_STEPS, Deadline, Meter, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
@@ -141,6 +141,7 @@ class Statements:
 
     __slots__ = ("_cursor",)
 
+    dialect = SQLITE
     # apsw's cursor, or `Ended`.
     _cursor: Any
 

@@ -19,7 +19,7 @@ from types import TracebackType
 import apsw
 
 from rowcast.schema.record import Change, Logged
-from rowcast.sql import SQLValue
+from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, StorageError
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, Turns, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
@@ -148,6 +148,14 @@ class SQLiteTransaction(Statements):
         except StorageError:
             self._cursor = Ended("a statement of the transaction failed")
             raise
+
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[SQLValue]]) -> None:
+        """Add many rows to an empty table."""
+        names = ",".join(map(quote, columns))
+        self.run_many(f"INSERT INTO {quote(table)} ({names}) VALUES ({','.join('?' * len(columns))})", rows)
+
+    def serialize(self) -> None:
+        """Do nothing: there is one writer at a time."""
 
     def before(self) -> SQLiteSnapshot:
         """Return a reader on the state before this transaction.

@@ -1,9 +1,10 @@
-"""A small database for filters: collections and rows of `tests/cases/filters_world.json` in SQLite."""
+"""A small database for filters: collections and rows of `tests/cases/filters_world.json`, in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from rowcast.schema.fields import AnyField, Field, PasswordField
 from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import from_row, select_columns
-from rowcast.sql import SQLValue, quote
+from rowcast.sql import SQLITE, Dialect, SQLValue, quote
+from rowcast.storage import Row, Transaction, ddl
+from rowcast.storage.postgres import PostgresStorage
+from rowcast.storage.postgres_dialect import POSTGRES
+from tests import postgres
 
 CASES = Path(__file__).parents[2] / "cases"
 
@@ -45,11 +50,17 @@ def collection(raw: dict[str, Any], **changes: Any) -> Collection:
 class World:
     """The catalog and a connection to its tables."""
 
+    dialect: Dialect = SQLITE
+    db: Any
+
     def __init__(self, **list_rules: str | None) -> None:
         world = json.loads((CASES / "filters_world.json").read_text(encoding="utf-8"))
         self.catalog = Catalog(
             collection(raw, listRule=list_rules.get(raw["name"], raw["listRule"])) for raw in world["collections"]
         )
+        self._fill(world["rows"])
+
+    def _fill(self, rows: dict[str, list[dict[str, SQLValue]]]) -> None:
         self.db = apsw.Connection(":memory:")
         for found in self.catalog:
             if found.view is not None:
@@ -59,7 +70,7 @@ class World:
             self.db.execute(f"CREATE TABLE {quote(found.name)} ({columns})")
             for index in found.indexes:
                 self.db.execute(index)
-            for row in world["rows"][found.name]:
+            for row in rows[found.name]:
                 names = ", ".join(map(quote, row))
                 marks = ", ".join("?" * len(row))
                 self.db.execute(f"INSERT INTO {quote(found.name)} ({names}) VALUES ({marks})", tuple(row.values()))
@@ -86,7 +97,7 @@ class World:
 
     def scope(self, name: str, request: RequestInfo | None = None, **options: Any) -> Scope:
         auth = request.auth.collection if request is not None and request.auth is not None else None
-        return Scope(self.catalog, self.find(name), auth, **options)
+        return Scope(self.catalog, self.find(name), auth, dialect=self.dialect, **options)
 
     def ids(
         self, name: str, *parts: Part, request: RequestInfo | None = None, sort: str = "", sort_hidden: bool = False
@@ -102,7 +113,12 @@ class World:
             f" ORDER BY {bound.order_by or f'{table}.id'})"
         )
         params = [*bound.join_params, *bound.params, *bound.order_params]
-        return [str(row[0]) for row in self.db.execute(sql, params)]
+        if self.dialect.groups:
+            together = f"GROUP BY {columns}" if bound.distinct else ""
+            order = f"ORDER BY {bound.order_by}" if bound.order_by else ""
+            sql = f"SELECT {table}.id FROM {table} {bound.joins} WHERE {bound.where} {together} {order}"
+        found = [str(row[0]) for row in self.db.execute(sql, params)]
+        return found if sort or not self.dialect.groups else sorted(found)
 
     def passes(self, text: str, scope: Scope, row: dict[str, SQLValue], request: RequestInfo) -> bool:
         """Whether a row image passes a rule."""
@@ -112,12 +128,65 @@ class World:
         return bool(list(self.db.execute(sql, [*params, *bound.join_params, *bound.params])))
 
 
+class PostgresWorld(World):
+    """The same in PostgreSQL, in one transaction that never ends."""
+
+    dialect = POSTGRES
+
+    def _fill(self, rows: dict[str, list[dict[str, SQLValue]]]) -> None:
+        storage = PostgresStorage(postgres.new_database())
+        self._transaction = storage.write()
+        tx = self._transaction.__enter__()
+        self.db = _Connection(tx)
+        for found in self.catalog:
+            if found.view is not None:
+                ddl.create_view(tx, found.name, found.view.view_query)
+                continue
+            ddl.create_table(tx, found)
+            for row in rows[found.name]:
+                names = ", ".join(map(quote, row))
+                kinds = [found.by_name[name].column_type for name in row]
+                places = ", ".join(map(self.dialect.stored, kinds))
+                tx.run(f"INSERT INTO {quote(found.name)} ({names}) VALUES ({places})", tuple(row.values()))
+
+
+class _Connection:
+    """A transaction that goes on after a statement that failed."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def execute(self, sql: str, params: Any = ()) -> list[Row]:
+        if sql.startswith(("SAVEPOINT", "ROLLBACK", "RELEASE")):
+            return self._transaction.rows(sql)
+        with self._transaction.savepoint():
+            return self._transaction.rows(sql, params)
+
+
 def _column(field: Field) -> str:
     kind = "TEXT PRIMARY KEY" if field.name == "id" else field.column_type
     return f"{quote(field.name)} {'TEXT' if isinstance(field, PasswordField) else kind}"
 
 
-@cache
+_engine: list[type[World]] = [World]
+
+
+@contextmanager
+def using(kind: type[World]) -> Iterator[None]:
+    """Have `world()` be of another engine inside of the block."""
+    _engine.append(kind)
+    try:
+        yield
+    finally:
+        _engine.pop()
+
+
 def world() -> World:
     """Return the world as its file has it. Not to be changed."""
-    return World()
+    kind = _engine[-1]
+    if kind not in _made:
+        _made[kind] = kind()
+    return _made[kind]
+
+
+_made: dict[type[World], World] = {}

@@ -8,8 +8,9 @@ import pytest
 from tests.unit.records.world import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "data")
+@pytest.fixture(params=["sqlite", "postgres"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The world over each engine."""
+    made = World(tmp_path / "data", is_postgres=request.param == "postgres")
     yield made
     made.close()

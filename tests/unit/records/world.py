@@ -42,6 +42,7 @@ from rowcast.schema.rows import new_record
 from rowcast.storage import Transaction
 from rowcast.storage.ddl import create_table, create_view, drop_table
 from rowcast.storage.directory import open_directory
+from tests import postgres
 
 PASSWORD = "correct horse"
 HASH = hash_password(PASSWORD, 4)
@@ -130,7 +131,23 @@ def _template() -> Path:
     """Return a data directory with the tables of the world, made once for all tests."""
     path = Path(tempfile.mkdtemp(prefix="rowcast-world-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
-    directory = open_directory(path)
+    _fill(path, "")
+    return path
+
+
+@cache
+def _database() -> str:
+    """Return the URL of a database with the tables of the world, made once for all tests."""
+    url = postgres.new_database()
+    atexit.register(postgres.drop_database, url)
+    path = Path(tempfile.mkdtemp(prefix="rowcast-world-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    _fill(path, url)
+    return url
+
+
+def _fill(path: Path, database: str) -> None:
+    directory = open_directory(path, database=database)
     with directory.data.write() as tx:
         drop_table(tx, "users")
         for collection in collections():
@@ -138,17 +155,21 @@ def _template() -> Path:
                 create_table(tx, collection)
         create_view(tx, "titles", "SELECT id, title FROM posts")
     directory.close()
-    return path
 
 
 class World:
-    """A server without its edge."""
+    """A server without its edge, over SQLite or PostgreSQL."""
 
-    def __init__(self, path: Path) -> None:
-        shutil.copytree(_template(), path)
-        self.directory = open_directory(path, budget_s=10)
+    def __init__(self, path: Path, *, is_postgres: bool = False) -> None:
+        self._database = ""
+        if is_postgres:
+            self._database = postgres.new_database(_database())
+        else:
+            shutil.copytree(_template(), path)
+        self.directory = open_directory(path, budget_s=10, database=self._database)
         self.storage = self.directory.data
-        self.catalog = CatalogRef(Catalog([c for c in self.directory.catalog if c.name != "users"] + collections()))
+        catalog = Catalog([c for c in self.directory.catalog if c.name != "users"] + collections())
+        self.catalog = CatalogRef(catalog, self.storage.dialect)
         self.blobs = LocalBlobs(path / "storage")
         self.rules = Rules(self.catalog)
         self.output = Output(self.catalog, self.rules)
@@ -168,6 +189,8 @@ class World:
     def close(self) -> None:
         self.storage.publish = None
         self.directory.close()
+        if self._database:
+            postgres.drop_database(self._database)
 
     def of(self, name: str) -> Collection:
         found = self.catalog.current.find(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Record
-from rowcast.storage import BudgetExceededError, QueryTimeoutError, Reader, Snapshot, Storage, StorageError, UniqueError
+from rowcast.storage import BudgetExceededError, QueryTimeoutError, Snapshot, StorageError, UniqueError
 from rowcast.storage.sqlite import SQLiteStorage
 from rowcast.storage.sqlite_readers import SQLiteSnapshot, inspect
 
@@ -81,49 +80,7 @@ def in_thread(call: object) -> object:
     return result
 
 
-def test_driver_fits_the_protocols(storage: SQLiteStorage) -> None:
-    typed: Storage = storage
-    with typed.write() as tx, typed.read() as reader:
-        snapshot: Reader = tx.before()
-        assert snapshot.rows("SELECT 1") == reader.rows("SELECT 1") == [(1,)]
-
-
 class TestReading:
-    def test_rows_row_and_value(self, storage: SQLiteStorage) -> None:
-        insert(storage, "x", "y")
-        with storage.read() as reader:
-            assert reader.rows("SELECT id, a, b FROM t ORDER BY id") == [("x", "", None), ("y", "", None)]
-            assert reader.row("SELECT id FROM t ORDER BY id DESC") == ("y",)
-            assert reader.row("SELECT id FROM t WHERE id = ?", ("z",)) is None
-            assert reader.value("SELECT count(*) FROM t") == 2
-            assert reader.value("SELECT id FROM t WHERE 0") is None
-
-    def test_a_block_sees_one_state(self, storage: SQLiteStorage) -> None:
-        insert(storage, "x")
-        with storage.read() as reader:
-            assert reader.value("SELECT count(*) FROM t") == 1
-            in_thread(lambda: insert(storage, "y"))
-            assert reader.value("SELECT count(*) FROM t") == 1
-        assert ids(storage) == ["x", "y"]
-
-    def test_blocks_nest_and_do_not_share_their_state(self, storage: SQLiteStorage) -> None:
-        with storage.read() as outer:
-            assert outer.value("SELECT count(*) FROM t") == 0
-            insert(storage, "x")
-            with storage.read() as inner:
-                assert inner.value("SELECT count(*) FROM t") == 1
-            assert outer.value("SELECT count(*) FROM t") == 0
-
-    def test_a_reader_can_not_write(self, storage: SQLiteStorage) -> None:
-        with storage.read() as reader, pytest.raises(StorageError, match="can't be written"):
-            reader.rows("DELETE FROM t")
-
-    def test_a_reader_ends_with_its_block(self, storage: SQLiteStorage) -> None:
-        with storage.read() as reader:
-            pass
-        with pytest.raises(StorageError, match="has ended"):
-            reader.rows("SELECT 1")
-
     def test_a_row_that_was_not_read_to_the_end_holds_nothing_back(self, storage: SQLiteStorage) -> None:
         insert(storage, "x", "y")
         with storage.read() as reader:
@@ -165,38 +122,6 @@ class TestReading:
 
 
 class TestWriting:
-    def test_commits_at_the_end_of_the_block(self, storage: SQLiteStorage) -> None:
-        with storage.write() as tx:
-            assert tx.run("INSERT INTO t (id) VALUES ('x'), ('y')") == 2
-            assert tx.run("UPDATE t SET b = 'b'") == 2
-            assert tx.run("UPDATE t SET b = 'b' WHERE id = 'none'") == 0
-            assert tx.run("CREATE TABLE u (id)") == 0
-            assert tx.rows("SELECT id FROM t") == [("x",), ("y",)]
-            assert ids(storage) == []
-        assert ids(storage) == ["x", "y"]
-
-    def test_runs_a_statement_for_many_rows(self, storage: SQLiteStorage) -> None:
-        with storage.write() as tx:
-            tx.run_many("INSERT INTO t (id) VALUES (?)", ((id,) for id in "xy"))
-            with pytest.raises(UniqueError), tx.savepoint():
-                tx.run_many("INSERT INTO t (id) VALUES (?)", [("z",), ("x",)])
-        assert ids(storage) == ["x", "y"]
-        with pytest.raises(StorageError, match="has ended"):
-            tx.run_many("DELETE FROM t", [()])
-
-    def test_rolls_back_when_the_block_raises(self, storage: SQLiteStorage) -> None:
-        with pytest.raises(ZeroDivisionError), storage.write() as tx:
-            tx.run("INSERT INTO t (id) VALUES ('x')")
-            raise ZeroDivisionError
-        assert ids(storage) == []
-        insert(storage, "y")
-
-    def test_a_transaction_ends_with_its_block(self, storage: SQLiteStorage) -> None:
-        with storage.write() as tx:
-            pass
-        with pytest.raises(StorageError, match="has ended"):
-            tx.run("DELETE FROM t")
-
     def test_threads_take_turns(self, storage: SQLiteStorage) -> None:
         insert(storage, "counter")
 
@@ -220,67 +145,6 @@ class TestWriting:
         monkeypatch.setattr("rowcast.storage.sqlite_writer.TURN_TIMEOUT_S", 0.01)
         with storage.write(), pytest.raises(StorageError, match="no turn to write"):
             in_thread(lambda: insert(storage, "x"))
-
-
-class TestNesting:
-    def test_an_inner_write_is_part_of_the_outer_one(self, storage: SQLiteStorage) -> None:
-        with storage.write() as outer:
-            with storage.write() as inner:
-                assert inner is outer
-                inner.run("INSERT INTO t (id) VALUES ('x')")
-            assert ids(storage) == []
-        assert ids(storage) == ["x"]
-
-    def test_an_inner_write_that_raises_is_undone_alone(self, storage: SQLiteStorage) -> None:
-        calls: list[str] = []
-        published: list[list[str]] = []
-        storage.publish = lambda changes: published.append([c.record.id for c in records(changes)])
-        with storage.write() as outer:
-            outer.run("INSERT INTO t (id) VALUES ('x')")
-            outer.changes.append(change("x"))
-            outer.on_commit(lambda: calls.append("outer committed"))
-            outer.on_rollback(lambda: calls.append("outer undone"))
-            with pytest.raises(ZeroDivisionError), storage.write() as inner:
-                inner.run("INSERT INTO t (id) VALUES ('y')")
-                inner.changes.append(change("y"))
-                inner.on_commit(lambda: calls.append("inner committed"))
-                inner.on_rollback(lambda: calls.append("inner undone"))
-                raise ZeroDivisionError
-            assert calls == ["inner undone"]
-        assert ids(storage) == ["x"]
-        assert calls == ["inner undone", "outer committed"]
-        assert published == [["x"]]
-
-    def test_savepoints_in_savepoints(self, storage: SQLiteStorage) -> None:
-        with storage.write() as tx:
-            with tx.savepoint():
-                tx.run("INSERT INTO t (id) VALUES ('a')")
-                with pytest.raises(ZeroDivisionError), tx.savepoint():
-                    tx.run("INSERT INTO t (id) VALUES ('b')")
-                    with tx.savepoint():
-                        tx.run("INSERT INTO t (id) VALUES ('c')")
-                    raise ZeroDivisionError
-            tx.run("INSERT INTO t (id) VALUES ('d')")
-        assert ids(storage) == ["a", "d"]
-
-    def test_a_failed_statement_in_a_savepoint_leaves_the_transaction_usable(self, storage: SQLiteStorage) -> None:
-        with storage.write() as tx:
-            tx.run("INSERT INTO t (id) VALUES ('a')")
-            with pytest.raises(UniqueError), tx.savepoint():
-                tx.run("INSERT INTO t (id) VALUES ('a')")
-            tx.run("INSERT INTO t (id) VALUES ('b')")
-        assert ids(storage) == ["a", "b"]
-
-    def test_the_outer_rollback_undoes_released_savepoints(self, storage: SQLiteStorage) -> None:
-        calls: list[str] = []
-        with pytest.raises(ZeroDivisionError), storage.write() as tx:
-            tx.on_rollback(lambda: calls.append("first"))
-            with tx.savepoint():
-                tx.run("INSERT INTO t (id) VALUES ('a')")
-                tx.on_rollback(lambda: calls.append("second"))
-            raise ZeroDivisionError
-        assert ids(storage) == []
-        assert calls == ["second", "first"]
 
 
 class TestErrors:
@@ -352,16 +216,6 @@ class TestErrors:
 
 
 class TestAfterCommit:
-    def test_calls_and_changes_follow_each_commit_in_order(self, storage: SQLiteStorage) -> None:
-        log: list[object] = []
-        storage.publish = lambda changes: log.append([c.record.id for c in records(changes)])
-        for id in ("x", "y"):
-            with storage.write() as tx:
-                tx.changes.append(change(id))
-                tx.on_commit(lambda: log.append("first"))
-                tx.on_commit(lambda: log.append("second"))
-        assert log == ["first", "second", ["x"], "first", "second", ["y"]]
-
     def test_changes_of_many_threads_are_published_in_the_order_of_their_commits(self, storage: SQLiteStorage) -> None:
         published: list[str] = []
         storage.publish = lambda changes: published.extend(c.record.id for c in records(changes))
@@ -380,38 +234,6 @@ class TestAfterCommit:
         with storage.read() as reader:
             assert published == [row[0] for row in reader.rows("SELECT id FROM t ORDER BY rowid")]
 
-    def test_a_commit_without_changes_or_a_rollback_publishes_nothing(self, storage: SQLiteStorage) -> None:
-        published: list[object] = []
-        storage.publish = published.append
-        insert(storage, "x")
-        with pytest.raises(ZeroDivisionError), storage.write() as tx:
-            tx.changes.append(change("x"))
-            tx.on_commit(lambda: published.append("committed"))
-            raise ZeroDivisionError
-        assert published == []
-
-    def test_what_follows_a_commit_may_fail_and_changes_nothing(
-        self, storage: SQLiteStorage, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        log: list[str] = []
-
-        def fail() -> None:
-            raise ZeroDivisionError
-
-        def publish(_: list[Logged]) -> None:
-            log.append("published")
-            fail()
-
-        storage.publish = publish
-        with caplog.at_level(logging.ERROR), storage.write() as tx:
-            tx.run("INSERT INTO t (id) VALUES ('x')")
-            tx.changes.append(change("x"))
-            tx.on_commit(fail)
-            tx.on_commit(lambda: log.append("committed"))
-        assert ids(storage) == ["x"]
-        assert log == ["committed", "published"]
-        assert len(caplog.records) == 2
-
     def test_the_next_writer_waits_until_the_changes_are_published(self, storage: SQLiteStorage) -> None:
         def publish(_: list[Logged]) -> None:
             with pytest.raises(BudgetExceededError):
@@ -428,45 +250,6 @@ class TestAfterCommit:
 
 
 class TestBefore:
-    def test_shows_the_state_before_the_transaction_until_it_is_closed(self, storage: SQLiteStorage) -> None:
-        insert(storage, "x", "y")
-        kept: list[SQLiteSnapshot] = []
-        storage.publish = lambda changes: kept.extend(c.before for c in records(changes))  # type: ignore[misc]
-        with storage.write() as tx:
-            tx.run("DELETE FROM t WHERE id = 'x'")
-            snapshot = tx.before()
-            assert tx.before() is snapshot
-            tx.changes.append(change("x", before=snapshot))
-            tx.run("DELETE FROM t")
-            assert snapshot.rows("SELECT id FROM t") == [("x",), ("y",)]
-        insert(storage, "z")
-        assert kept == [snapshot]
-        typed: Snapshot = kept[0]
-        assert typed.value("SELECT count(*) FROM t") == 2
-        assert in_thread(lambda: typed.value("SELECT count(*) FROM t")) == 2
-        typed.close()
-        typed.close()
-        with pytest.raises(StorageError, match="has ended"):
-            typed.rows("SELECT 1")
-        assert ids(storage) == ["z"]
-
-    def test_closes_itself_where_no_change_refers_to_it(self, storage: SQLiteStorage) -> None:
-        storage.publish = lambda changes: None
-        with storage.write() as tx:
-            snapshot = tx.before()
-            tx.changes.append(change("x"))
-        with pytest.raises(StorageError, match="has ended"):
-            snapshot.rows("SELECT 1")
-
-    def test_closes_itself_when_the_transaction_is_undone(self, storage: SQLiteStorage) -> None:
-        storage.publish = lambda changes: None
-        with pytest.raises(ZeroDivisionError), storage.write() as tx:
-            snapshot = tx.before()
-            tx.changes.append(change("x", before=snapshot))
-            raise ZeroDivisionError
-        with pytest.raises(StorageError, match="has ended"):
-            snapshot.rows("SELECT 1")
-
     def test_only_so_many_may_be_open(self, storage: SQLiteStorage) -> None:
         kept: list[Change] = []
         storage.publish = lambda changes: kept.extend(records(changes))
@@ -681,17 +464,3 @@ def test_a_read_that_takes_too_long_is_ended_and_the_connection_goes_on(tmp_path
     with storage.read() as reader:
         assert reader.value("SELECT 1") == 1
     storage.close()
-
-
-def test_whatever_fails_before_a_commit_undoes_it_and_the_next_writer_can_begin(storage: SQLiteStorage) -> None:
-    def fail(_: object) -> None:
-        raise ValueError("no text")
-
-    collection = Collection(id="c", name="c")
-    storage.before_commit = fail
-    with pytest.raises(ValueError, match="no text"), storage.write() as tx:
-        tx.run("INSERT INTO t VALUES ('a', '', '')")
-        tx.changes.append(Change("create", Record(collection, {"id": "a"})))
-    storage.before_commit = None
-    with storage.write() as tx:
-        assert tx.value("SELECT count(*) FROM t") == 0

@@ -1,0 +1,199 @@
+"""Reading from PostgreSQL: connections, blocks on one state, snapshots that outlive their transaction.
+
+A block is one transaction, in REPEATABLE READ, so that all of its statements see one
+state. Nothing is kept in the session between blocks, and every setting is local to
+its transaction: a pooler that hands the connection on after each transaction
+(PgBouncer) may stand between. Under a budget nothing talks to the server, since
+that waits for the network: the block is refused at once and runs in a thread.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any, Self
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from rowcast.sql import SQLValue
+from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, WritesError
+from rowcast.storage.postgres_dialect import POSTGRES
+from rowcast.storage.postgres_errors import RAISED, translate
+from rowcast.storage.postgres_values import bound, numbered
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Pool = ConnectionPool[Connection]
+
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+
+READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+
+class Local(threading.local):
+    """What belongs to one thread."""
+
+    has_budget = False
+    writing: object | None = None
+
+
+class Sessions:
+    """The connections to one database. `pool` is for blocks, `spare` for snapshots beside a transaction."""
+
+    def __init__(self, pool: Pool, spare: Pool, *, timeout_s: float, schema: str) -> None:
+        self.pool, self.spare = pool, spare
+        self.local = Local()
+        self._settings = (
+            f'; SET LOCAL search_path TO "{schema}"; SET LOCAL statement_timeout TO {int(timeout_s * 1000)}'
+            f"; SET LOCAL lock_timeout TO {int(timeout_s * 1000)}"
+        )
+
+    def refuse_budget(self) -> None:
+        """Raise BudgetExceededError where the caller must not wait."""
+        if self.local.has_budget:
+            raise BudgetExceededError("a database behind a network is asked in a thread")
+
+    def begin(self, pool: Pool, kind: str) -> Connection:
+        """Return a connection with a new transaction. A connection that was lost meanwhile is replaced."""
+        for is_last in (*[False] * pool.max_size, True):
+            try:
+                connection = pool.getconn()
+            except psycopg.Error as error:
+                raise translate(error) from error
+            try:
+                connection.execute(kind + self._settings, prepare=False)
+            except BaseException as error:
+                is_broken = connection.broken
+                self.give(pool, connection)
+                if is_broken and isinstance(error, psycopg.Error) and not is_last:
+                    continue
+                raise translate(error) if isinstance(error, psycopg.Error) else error from error
+            return connection
+        raise StorageError("the database can't be reached")
+
+    @staticmethod
+    def give(pool: Pool, connection: Connection) -> None:
+        """Take a connection back; what is left of its transaction is undone."""
+        if not connection.closed and connection.info.transaction_status:
+            try:
+                connection.execute("ROLLBACK", prepare=False)
+            except psycopg.Error:
+                connection.close()
+        pool.putconn(connection)
+
+
+class Statements:
+    """Runs statements on a connection that the subclass opens; None stands for a block that has ended."""
+
+    __slots__ = ("_connection",)
+
+    dialect = POSTGRES
+    _replaces_nul = True
+    _connection: Connection | None
+
+    def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
+        """Return all rows."""
+        cursor = self._execute(sql, params)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
+        """Return the first row, or None."""
+        found: Row | None = self._execute(sql, params).fetchone()
+        return found
+
+    def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
+        """Return the first column of the first row, or None."""
+        found = self.row(sql, params)
+        return None if found is None else found[0]
+
+    def connection(self) -> Connection:
+        """Return the connection. Raises StorageError where the block has ended."""
+        if self._connection is None:
+            raise StorageError("the block of this reader or transaction has ended")
+        return self._connection
+
+    def _execute(self, sql: str, params: Sequence[SQLValue]) -> psycopg.Cursor[tuple[Any, ...]]:
+        connection = self.connection()
+        try:
+            return connection.execute(numbered(sql), bound(params, replaces_nul=self._replaces_nul))
+        except RAISED as error:
+            raise translate(error) from error
+
+
+_ENDS = frozenset(
+    (
+        *("abort", "begin", "commit", "deallocate", "discard", "end", "listen", "prepare", "release", "reset"),
+        *("rollback", "savepoint", "set", "start", "unlisten"),
+    )
+)
+
+
+def run_script(statements: Statements, sql: str, bounds: Bounds) -> Outcome:
+    """Run one statement that can't end the transaction. Raises StorageError, WritesError where only reads may run."""
+    connection = statements.connection()
+    words = _COMMENT.sub(" ", sql).lower().split(maxsplit=1)
+    if words and words[0].strip(";(") in _ENDS:
+        raise StorageError(f"{words[0].strip(';(').upper()} can't be run here")
+    try:
+        connection.execute(f"SET LOCAL statement_timeout TO {int(bounds.seconds * 1000)}", prepare=False)
+        # A prepared statement is one statement.
+        cursor = connection.execute(sql.strip().rstrip(";").encode(), prepare=True)
+        if cursor.description is None:
+            return Outcome((), [], max(cursor.rowcount, 0))
+        rows: list[Row] = []
+        size = 0
+        for row in cursor:
+            size += sum(len(str(value)) for value in row)
+            if len(rows) == bounds.rows or size > bounds.bytes:
+                break
+            rows.append(row)
+        columns = tuple((column.name, column.type_display) for column in cursor.description)
+        return Outcome(columns, rows, 0)
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise WritesError(str(error)) from error
+    except RAISED as error:
+        raise translate(error) from error
+
+
+class Read(Statements):
+    """A reader for one block."""
+
+    __slots__ = ("_sessions",)
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._connection = None
+
+    def __enter__(self) -> Self:
+        self._sessions.refuse_budget()
+        self._connection = self._sessions.begin(self._sessions.pool, READ)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._sessions.give(self._sessions.pool, connection)
+
+
+class PostgresSnapshot(Statements):
+    """A reader that keeps its state until `close`. Used by one thread at a time."""
+
+    __slots__ = ("_sessions",)
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._connection = sessions.begin(sessions.spare, READ)
+        # BEGIN alone takes no snapshot: the first read does.
+        self.rows("SELECT 1")
+
+    def _execute(self, sql: str, params: Sequence[SQLValue]) -> psycopg.Cursor[tuple[Any, ...]]:
+        self._sessions.refuse_budget()
+        return super()._execute(sql, params)
+
+    def close(self) -> None:
+        """Let go of the state. May be called again without effect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._sessions.give(self._sessions.spare, connection)

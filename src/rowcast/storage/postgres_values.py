@@ -1,0 +1,123 @@
+"""Values and placeholders between SQLite's view, which the core has, and PostgreSQL.
+
+Every number is sent as `numeric` in its shortest form, every text, and None, as `text`: so
+the type of each parameter is known before it is bound. What comes back is None, int,
+float or str again; a number that is whole comes as int, as from SQLite's NUMERIC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import psycopg
+from psycopg.adapt import AdaptersMap, Buffer, Dumper, Loader
+
+from rowcast.sql import SQLValue
+
+_INT64 = 2**63
+_NUMERIC, _TEXT = (psycopg.postgres.types[name].oid for name in ("numeric", "text"))
+_KEPT = frozenset(("int2", "int4", "int8", "oid", "float4", "float8", "bytea"))
+
+# What is not closed reaches to the end, as in `schema.sqltext`.
+_PART = re.compile(r"""'(?:[^']|'')*(?:'|\Z)|"(?:[^"]|"")*(?:"|\Z)|\$f\$.*?(?:\$f\$|\Z)|\?""", re.DOTALL)
+
+
+class Null:
+    """NULL as a text; psycopg would leave the type of a None open."""
+
+
+NULL = Null()
+
+
+@lru_cache(maxsize=4096)
+def numbered(sql: str) -> str:
+    """Return a statement with `$1`, `$2`, ... for each `?` outside of quotes."""
+    if "?" not in sql:
+        return sql
+    number = 0
+
+    def place(match: re.Match[str]) -> str:
+        nonlocal number
+        if match[0] != "?":
+            return match[0]
+        number += 1
+        return f"${number}"
+
+    return _PART.sub(place, sql)
+
+
+def bound(params: Sequence[SQLValue], *, replaces_nul: bool = False) -> list[object]:
+    """Return parameters as they are sent. No text of PostgreSQL holds a NUL: what only looks for one finds none."""
+    values: list[object] = [NULL if value is None else value for value in params]
+    if replaces_nul:
+        values = [value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values]
+    return values
+
+
+class _NumberDumper(Dumper):
+    oid = _NUMERIC
+
+    def dump(self, obj: float) -> Buffer | None:
+        if isinstance(obj, int):
+            return str(int(obj)).encode()
+        return repr(obj).replace("inf", "Infinity").encode()
+
+
+class _TextDumper(Dumper):
+    oid = _TEXT
+
+    def dump(self, obj: str | bytes) -> Buffer | None:
+        raw = obj.encode() if isinstance(obj, str) else bytes(obj)
+        if b"\0" in raw:
+            raise psycopg.DataError("a text that PostgreSQL stores can't hold NUL")
+        return raw
+
+
+class _NullDumper(Dumper):
+    oid = _TEXT
+
+    def dump(self, obj: Null) -> Buffer | None:  # noqa: ARG002 - as psycopg calls it
+        return None
+
+
+class _NumberLoader(Loader):
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data).decode()
+        if "." not in text and text.lstrip("-").isdigit():
+            number = int(text)
+            return number if -_INT64 <= number < _INT64 else float(number)
+        real = float(text)
+        return int(real) if real.is_integer() and abs(real) < _INT64 else real
+
+
+class _BoolLoader(Loader):
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data) == b"t")
+
+
+class _TextLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode()
+
+
+class Context:
+    """The adapters of a connection, in the form in which psycopg takes them."""
+
+    connection = None
+
+    def __init__(self) -> None:
+        self.adapters = AdaptersMap(psycopg.adapters)
+        for kind in (int, float, bool):
+            self.adapters.register_dumper(kind, _NumberDumper)
+        for text in (str, bytes):
+            self.adapters.register_dumper(text, _TextDumper)
+        self.adapters.register_dumper(Null, _NullDumper)
+        for info in psycopg.postgres.types:
+            if info.name not in _KEPT:
+                self.adapters.register_loader(info.oid, _TextLoader)
+            if info.array_oid:
+                self.adapters.register_loader(info.array_oid, _TextLoader)
+        self.adapters.register_loader("numeric", _NumberLoader)
+        self.adapters.register_loader("bool", _BoolLoader)

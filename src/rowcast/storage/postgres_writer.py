@@ -1,0 +1,276 @@
+"""Writing to PostgreSQL: transactions side by side, and what follows a commit.
+
+Transactions are READ COMMITTED: each statement sees what others have committed before
+it, and a row that is about to change is read with a lock (`Dialect.lock`), so that
+its value stays true until the commit. What a new record refers to is held with a weaker
+lock, as a foreign key does it. SERIALIZABLE would make strangers fail together; here only
+deadlocks are left, which are told as `ConflictError` and run again.
+
+A transaction that changed records, or has calls to make after its commit, takes
+a lock of this process from its last statement until it has published: so
+everybody here sees commits in one order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+import psycopg
+
+from rowcast.schema.record import Change, Logged
+from rowcast.sql import SQLValue, quote
+from rowcast.storage import Bounds, ConflictError, Outcome, StorageError
+from rowcast.storage.postgres_dialect import POSTGRES_WRITING
+from rowcast.storage.postgres_errors import RAISED, translate
+from rowcast.storage.postgres_readers import WRITE, PostgresSnapshot, Sessions, Statements, run_script
+from rowcast.storage.postgres_values import bound, numbered
+
+logger = logging.getLogger("rowcast.storage")
+
+Publish = Callable[[list[Logged]], None]
+BeforeCommit = Callable[["PostgresTransaction"], None]
+"""Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
+
+SERIAL_LOCK = 7_240_031
+"""The number of the advisory lock behind `Transaction.serialize`."""
+
+
+class Writer:
+    """What all transactions of one database have in common."""
+
+    def __init__(self, sessions: Sessions, publish: Publish | None) -> None:
+        self.sessions = sessions
+        self.publish = publish
+        self.before_commit: BeforeCommit | None = None
+        self.commits = threading.Lock()
+
+    def is_mine(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return self.sessions.local.writing is not None
+
+    def open(self) -> AbstractContextManager[PostgresTransaction]:
+        """Return the block of a new transaction, or of a savepoint in that of this thread."""
+        current = self.sessions.local.writing
+        if isinstance(current, PostgresTransaction):
+            return _Nested(current)
+        return _Write(self)
+
+
+class PostgresTransaction(Statements):
+    """One write transaction. Used by the thread that opened it."""
+
+    __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "writer")
+
+    dialect = POSTGRES_WRITING
+    _replaces_nul = False
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.changes: list[Logged] = []
+        self._connection = None
+        self._snapshot: PostgresSnapshot | None = None
+        self._on_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
+
+    def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        return max(self._execute(sql, params).rowcount, 0)
+
+    def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
+        """Run a statement once for each set of parameters."""
+        if self._connection is None:
+            raise StorageError("the block of this transaction has ended")
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(numbered(sql), [bound(values) for values in params])
+        except RAISED as error:
+            raise translate(error) from error
+
+    def load(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[SQLValue]]) -> None:
+        """Add many rows to an empty table by COPY. Values are of the types of the columns."""
+        if self._connection is None:
+            raise StorageError("the block of this transaction has ended")
+        name = quote(table)
+        try:
+            with (
+                self._connection.cursor() as cursor,
+                cursor.copy(f"COPY {name} ({','.join(map(quote, columns))}) FROM STDIN") as copy,
+            ):
+                for row in rows:
+                    copy.write_row(row)
+        except RAISED as error:
+            raise translate(error) from error
+        following = f"(SELECT COALESCE(max(_rowid_), 0) + 1 FROM {name})"
+        self.rows(f"SELECT setval(pg_get_serial_sequence(?, '_rowid_'), {following}, false)", [name])
+
+    def script(self, sql: str, bounds: Bounds) -> Outcome:
+        """Run one statement of unknown origin. What fails undoes the whole transaction."""
+        return run_script(self, sql, bounds)
+
+    def serialize(self) -> None:
+        """Wait until no other transaction that asked for the same is under way; it may then take its time."""
+        self.rows("SET LOCAL statement_timeout TO 0")
+        self.rows(f"SELECT pg_advisory_xact_lock({SERIAL_LOCK})")
+
+    def before(self) -> PostgresSnapshot:
+        """Return a reader on the state before this transaction, on a connection of its own.
+
+        It outlives the commit where one of `changes` holds it as its `before`; whoever
+        gets the changes closes it then.
+        """
+        if self._snapshot is None:
+            self._snapshot = PostgresSnapshot(self.writer.sessions)
+        return self._snapshot
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Have `call` run after the commit, before the changes are published."""
+        self._on_commit.append(call)
+
+    def on_rollback(self, call: Callable[[], None]) -> None:
+        """Have `call` run if the transaction, or the savepoint around, does not commit; last asked, first run."""
+        self._on_rollback.append(call)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what is written inside, and what was asked for, if the block raises."""
+        return _Savepoint(self)
+
+    def marks(self) -> tuple[int, int, int]:
+        """Return how much was asked for so far, for `undo`."""
+        return len(self.changes), len(self._on_commit), len(self._on_rollback)
+
+    def undo(self, marks: tuple[int, int, int]) -> None:
+        """Forget what was asked for since `marks`, and run what was asked for that case."""
+        changes, on_commit, on_rollback = marks
+        calls = self._on_rollback[on_rollback:]
+        del self.changes[changes:], self._on_commit[on_commit:], self._on_rollback[on_rollback:]
+        for call in reversed(calls):
+            _run_hook(call)
+
+
+class _Write(PostgresTransaction):
+    """The block of a write transaction, and the transaction itself."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> PostgresTransaction:
+        sessions = self.writer.sessions
+        sessions.refuse_budget()
+        self._connection = sessions.begin(sessions.pool, WRITE)
+        sessions.local.writing = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sessions = self.writer.sessions
+        connection = self._connection
+        try:
+            if kind is not None:
+                self._roll_back()
+            elif self.changes or self._on_commit:
+                with self.writer.commits:
+                    self._commit()
+            else:
+                self._commit()
+        finally:
+            self._connection = None
+            sessions.local.writing = None
+            if connection is not None:
+                sessions.give(sessions.pool, connection)
+
+    def _commit(self) -> None:
+        try:
+            if self.changes and self.writer.before_commit is not None:
+                self.writer.before_commit(self)
+            self._end("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._connection = None
+        for call in self._on_commit:
+            _run_hook(call)
+        changes, snapshot, publish = self.changes, self._snapshot, self.writer.publish
+        if publish is not None and changes:
+            _run_hook(lambda: publish(changes))
+        if snapshot is not None and (publish is None or not any(_holds(change, snapshot) for change in changes)):
+            snapshot.close()
+
+    def _end(self, sql: str) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR and sql == "COMMIT":
+            # PostgreSQL would answer a COMMIT with a silent ROLLBACK.
+            raise StorageError("the transaction was undone: a statement in it has failed")
+        try:
+            connection.execute(sql, prepare=False)
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+    def _roll_back(self) -> None:
+        _run_hook(lambda: self._end("ROLLBACK"))
+        self._connection = None
+        if self._snapshot is not None:
+            self._snapshot.close()
+        self.undo((0, 0, 0))
+
+
+class _Savepoint:
+    """A block inside of a transaction that can be undone alone."""
+
+    __slots__ = ("_marks", "_transaction")
+
+    def __init__(self, transaction: PostgresTransaction) -> None:
+        self._transaction = transaction
+
+    def __enter__(self) -> None:
+        self._marks = self._transaction.marks()
+        self._transaction.rows("SAVEPOINT rowcast")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        transaction = self._transaction
+        if kind is None:
+            transaction.rows("RELEASE SAVEPOINT rowcast")
+            return
+        try:
+            if not isinstance(raised, ConflictError):
+                transaction.rows("ROLLBACK TO SAVEPOINT rowcast")
+                transaction.rows("RELEASE SAVEPOINT rowcast")
+        finally:
+            transaction.undo(self._marks)
+
+
+class _Nested:
+    """A `write` inside of a `write`: a savepoint that hands out the transaction around it."""
+
+    __slots__ = ("_savepoint", "_transaction")
+
+    def __init__(self, transaction: PostgresTransaction) -> None:
+        self._transaction, self._savepoint = transaction, _Savepoint(transaction)
+
+    def __enter__(self) -> PostgresTransaction:
+        self._savepoint.__enter__()
+        return self._transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._savepoint.__exit__(kind, raised, trace)
+
+
+def _holds(change: Logged, snapshot: PostgresSnapshot) -> bool:
+    return isinstance(change, Change) and change.before is snapshot
+
+
+def _run_hook(call: Callable[[], object]) -> None:
+    """Run what follows a commit or rollback; its failure can't change the outcome any more."""
+    try:
+        call()
+    except Exception:
+        logger.exception("a call after the end of a transaction failed")

@@ -60,6 +60,7 @@ from rowcast.realtime.follower import Follower
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.membership import Membership
 from rowcast.realtime.nodes import Nodes
+from rowcast.realtime.numbers import numbers_of
 from rowcast.realtime.stream import Budget, Limits, new_node
 from rowcast.records import Records
 from rowcast.records.batch import Batch
@@ -69,6 +70,7 @@ from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Record
+from rowcast.storage import Storage
 from rowcast.storage.directory import DataDir
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings
@@ -86,8 +88,9 @@ class Running:
         self.catalog = CatalogRef(directory.catalog, storage.dialect)
         self.settings = SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
-        link = link_of(directory.path, new_node())
-        log = ChangeLog(storage, self.catalog, Retention(config.log_max_changes, config.log_max_age_s))
+        # Those who share a database find each other by it, whatever folder their files are in.
+        link = link_of(config.database or directory.path, new_node())
+        log = _log_of(storage, self.catalog, config)
         storage.before_commit = log.record
         self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files, directory.held))
         self.spool = Spool(directory.path)
@@ -255,3 +258,12 @@ class Running:
         self.activity.close()
         self.measuring.close()
         self.directory.close_databases()
+
+
+def _log_of(storage: Storage, catalog: CatalogRef, config: Config) -> ChangeLog:
+    """Return the log of changes; where many write side by side it is always stored."""
+    numbers = numbers_of(storage)
+    log = ChangeLog(storage, catalog, Retention(config.log_max_changes, config.log_max_age_s), numbers)
+    if not numbers.is_dense:
+        log.settle()
+    return log

@@ -187,7 +187,7 @@ class ChangeLog:
             tx.on_commit(self._mark_stored)
 
     def settle(self) -> None:
-        """Store the log, and end it where all numbers are decided; before anything is told, and where numbers have holes."""
+        """Store the log, and end it where all numbers are decided; to be called before anything is told."""
         self.store()
         decided = self.numbers.settled(self._storage)
         with self._storage.read() as reader:

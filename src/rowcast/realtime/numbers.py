@@ -26,9 +26,6 @@ from rowcast.storage import Reader, Storage, StorageError, Transaction
 from rowcast.storage.directory import CHANGES_TABLE
 
 _SEQUENCE = "_rowcast_numbers"
-_LOCK = 7_240_032
-"""The number of the advisory lock of those that have numbers and have not committed."""
-
 _TRIM_LOCK = 7_240_033
 
 _MOST_LOOKS = 64
@@ -98,6 +95,8 @@ class ManyWriters:
     """Numbers where transactions commit side by side (PostgreSQL)."""
 
     is_dense = False
+    lock = 7_240_032
+    """The number of the advisory lock of those that have numbers and have not committed."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[int, set[SQLValue]]] = deque(maxlen=_MOST_LOOKS)
@@ -111,7 +110,7 @@ class ManyWriters:
 
     def take(self, tx: Transaction, count: int, _: int) -> list[int]:
         """Take numbers from the sequence, behind the lock that says so."""
-        tx.rows(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+        tx.rows(f"SELECT pg_advisory_xact_lock_shared({self.lock})")
         return self._next(tx, count)
 
     def _next(self, tx: Transaction, count: int) -> list[int]:
@@ -150,7 +149,12 @@ class ManyWriters:
     def _holders(reader: Reader) -> set[SQLValue]:
         rows = reader.rows(
             "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            f" AND classid = 0 AND objid = {_LOCK} AND objsubid = 1"
+            f" AND classid = 0 AND objid = {ManyWriters.lock} AND objsubid = 1"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         return {row[0] for row in rows}
+
+
+def numbers_of(storage: Storage) -> Numbers:
+    """Return how changes are numbered in a storage."""
+    return OneWriter() if storage.dialect.name == "sqlite" else ManyWriters()

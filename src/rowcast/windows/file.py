@@ -17,16 +17,17 @@ from pathlib import Path
 
 KEY_BYTES = 32
 _MAGIC = b"rowcast1"
+"""Marks a file that is prepared. Should what stands in it change its form, it needs another name, not another mark."""
+
 _PRESENT, _FIRST = 0, 1
 """Bytes to lock: the one that all hold who are there, and that of those who come."""
 
 HEADER = 4096
 """Where the tables begin: behind the page with the mark and the key."""
 
-_PATIENCE_S = 0.1
-"""How long a lock is waited for. It is held for microseconds, unless its process is stopped meanwhile."""
-
-_POLL_S = 0.0002
+_TRIES, _POLL_S = 400, 0.0002
+"""How long a lock is waited for: a tenth of a second. It is held for microseconds, unless its process is stopped
+meanwhile. Tries are counted, not time, of which a busy machine may take much from both sides."""
 
 
 class MappedFile:
@@ -48,13 +49,10 @@ class MappedFile:
         """
         self._lock.acquire()
         try:
-            if self._try(at, length):
-                return True
-            deadline = time.monotonic() + _PATIENCE_S
-            while time.monotonic() < deadline:
-                time.sleep(_POLL_S)
+            for _ in range(_TRIES):
                 if self._try(at, length):
                     return True
+                time.sleep(_POLL_S)
         except BaseException:
             self._lock.release()
             raise

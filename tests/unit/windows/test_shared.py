@@ -80,11 +80,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "limits.map"
 
 
-def test_of_all_processes_together_exactly_the_most_pass(path: Path) -> None:
-    with processes(HAMMER, 4, path, 3_000, 2_000) as hammers:
+@pytest.mark.parametrize("most", [5, 2_000, 12_000])
+def test_of_all_processes_together_exactly_the_most_pass(path: Path, most: int) -> None:
+    with processes(HAMMER, 4, path, 3_000, most) as hammers:
         for hammer in hammers:
             go(hammer)
-        assert sum(int(said(hammer)) for hammer in hammers) == 2_000
+        assert sum(int(said(hammer)) for hammer in hammers) == most
 
 
 def test_a_process_that_is_killed_while_it_counts_leaves_the_table_in_order(path: Path) -> None:

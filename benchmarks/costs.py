@@ -17,6 +17,9 @@ from rowcast.config import RateLimitsSettings, Settings, SettingsRef
 from rowcast.errors import TooManyRequestsError
 from rowcast.schema.collection import Collection
 from rowcast.storage.directory import open_directory
+from rowcast.windows import Windows
+from rowcast.windows.memory import MemoryWindows
+from rowcast.windows.shared import SharedWindows
 
 _COUNT = 50_000
 _BATCH = 512
@@ -42,13 +45,24 @@ def _limits() -> list[tuple[str, float]]:
         made.address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
         return made
 
+    with tempfile.TemporaryDirectory() as folder:
+        return [*_checks("", MemoryWindows, asks), *_checks(" of several processes", lambda: _shared(folder), asks)]
+
+
+def _shared(folder: str) -> Windows:
+    # A file of its own each time, so that no windows are left in it.
+    return SharedWindows(Path(folder) / str(time.monotonic_ns()))
+
+
+def _checks(kind: str, made: Callable[[], Windows], asks: Callable[[int], Request]) -> list[tuple[str, float]]:
     def check(limits: RateLimits, request: Request) -> None:
         with suppress(TooManyRequestsError):
             limits.check_collection(request, _POSTS, ("list",))
 
     found = []
     for name, addresses in (("1 address", 1), ("10,000 addresses", 10_000), ("a new address each time", _COUNT * 4)):
-        limits = RateLimits(SettingsRef(Settings(rate_limits=RateLimitsSettings(enabled=True))))
+        windows = made()
+        limits = RateLimits(SettingsRef(Settings(rate_limits=RateLimitsSettings(enabled=True))), windows)
         requests = [asks(number) for number in range(min(addresses, _COUNT * 4))]
         if addresses > _COUNT:
             # All windows are taken before it is measured.
@@ -60,7 +74,8 @@ def _limits() -> list[tuple[str, float]]:
             for request in asked:
                 check(limits, request)
 
-        found.append((f"rate limit check, {name}", _cpu_us(checks, _COUNT)))
+        found.append((f"rate limit check{kind}, {name}", _cpu_us(checks, _COUNT)))
+        windows.close()
     return found
 
 

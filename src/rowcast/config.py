@@ -44,6 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: where the numbers for Prometheus are: "" nowhere, "api" at /api/metrics for superusers, else `host:port`.
     metrics_labels: labels of every number ("node=a").
     otel: whether traces are sent to where the OTEL_* variables of the environment say.
+    workers: how many processes serve the directory on this machine, so that limits are counted together; 1 is alone.
     drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.
     avatar_hosts: hosts ("host" or "host:port") that pictures of OAuth2 users may come from although they are internal.
     allow_unknown_migrations: whether a directory opens that lists migrations which this version does not know.
@@ -73,6 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str = ""
     metrics_labels: tuple[str, ...] = ()
     otel: bool = False
+    workers: int = 1
     drain_s: float = 0
     avatar_hosts: tuple[str, ...] = ()
     allow_unknown_migrations: bool = False
@@ -208,20 +210,32 @@ class SettingsRef:
     Swapped whole, by the writer, after the commit that changed them.
     """
 
-    __slots__ = ("_watchers", "current", "key")
+    __slots__ = ("_save_watchers", "_watchers", "current", "key")
 
     def __init__(self, settings: Settings, key: SettingsKey = NO_KEY) -> None:
         self.current = settings
         self.key = key
         self._watchers: list[Callable[[Settings], None]] = []
+        self._save_watchers: list[Callable[[Settings, Settings], None]] = []
 
     def watch(self, call: Callable[[Settings], None]) -> None:
         """Have `call` told the settings now, and after each change."""
         self._watchers.append(call)
         call(self.current)
 
+    def watch_saves(self, call: Callable[[Settings, Settings], None]) -> None:
+        """Have `call` told the settings before and after each change that this process makes."""
+        self._save_watchers.append(call)
+
     def swap(self, settings: Settings) -> None:
-        """Have other settings in force."""
+        """Have other settings in force that this process has saved."""
+        before = self.current
+        self.follow(settings)
+        for call in self._save_watchers:
+            call(before, settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Have other settings in force that another process has saved."""
         self.current = settings
         for call in self._watchers:
             call(settings)

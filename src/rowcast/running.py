@@ -22,6 +22,7 @@ from rowcast.api.batch import BatchApi
 from rowcast.api.calls import Calls
 from rowcast.api.collections import CollectionsApi
 from rowcast.api.cors import Cors
+from rowcast.api.counters import counters_of
 from rowcast.api.crons import CronsApi
 from rowcast.api.files import FilesApi
 from rowcast.api.health import Health
@@ -149,6 +150,7 @@ class Running:
         )
         self.mailer = ConfiguredMailer(self.settings)
         self.outbox = Outbox(self.mailer)
+        self.counters = counters = counters_of(directory.path, config.workers)
         self.accounts = Accounts(
             storage=storage,
             catalog=self.catalog,
@@ -156,6 +158,8 @@ class Running:
             records=self.records,
             rules=rules,
             outbox=self.outbox,
+            windows=counters.accounts,
+            decoys=counters.decoys,
             avatar_hosts=config.avatar_hosts,
         )
         self.activity = ActivityLog(directory.auxiliary, self.settings, max_rows=config.activity_max_rows)
@@ -177,7 +181,7 @@ class Running:
         self._tasks = [asyncio.ensure_future(task) for task in (*runs, *self.measuring.runs())]
 
     def _pipeline(self, config: Config) -> Pipeline:
-        limits = RateLimits(self.settings)
+        limits = RateLimits(self.settings, self.counters.limits)
         public = PublicFiles(config.public_dir, index_fallback=config.index_fallback)
         storage = self.directory.data
         batch = Batch(storage, self.catalog, self.records)
@@ -257,6 +261,7 @@ class Running:
         self.outbox.close()
         self.activity.close()
         self.measuring.close()
+        self.counters.close()
         self.directory.close_databases()
 
 

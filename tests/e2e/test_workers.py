@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from rowcast.bus.sockets import folder_of
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
 from tests.e2e.server import Server, running, stop, upsert_superuser
 
@@ -112,3 +114,54 @@ def test_all_stop_together(server: Server) -> None:
     workers = children(server)
     assert stop(server) == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def statuses(server: Server, method: str, path: str, bodies: Sequence[object]) -> list[int]:
+    """The answers to requests at once, on a new connection each, so that the kernel chooses the worker."""
+    with ThreadPoolExecutor(8) as pool:
+        return [status for status, *_ in pool.map(lambda body: Api(server.url).call(method, path, body), bodies)]
+
+
+def test_a_rate_limit_holds_over_all_workers_and_a_save_starts_it_anew_once(server: Server) -> None:
+    api = signed_in(server)
+    rules = [{"label": "notes:list", "maxRequests": 5, "duration": 600}]
+    limits = {"rateLimits": {"enabled": True, "rules": rules}}
+    for _ in range(2):
+        api.ok("PATCH", "/api/settings", limits)
+        found = statuses(server, "GET", "/api/collections/notes/records", [None] * 40)
+        assert (found.count(200), found.count(429)) == (5, 35)
+        assert statuses(server, "GET", "/api/collections/notes/records", [None] * 20) == [429] * 20
+    # A worker that takes the place of another counts on.
+    victim = sorted(children(server))[0]
+    os.kill(victim, signal.SIGKILL)
+    while victim in children(server) or len(children(server)) < WORKERS:
+        Api(server.url).call("GET", "/api/health")
+    assert statuses(server, "GET", "/api/collections/notes/records", [None] * 20) == [429] * 20
+
+
+def test_guesses_are_counted_over_all_workers_for_known_and_unknown_addresses_alike(server: Server) -> None:
+    api = signed_in(server)
+    api.ok("PATCH", "/api/collections/users", {"otp": {"enabled": True, "duration": 300, "length": 8}})
+    ann = api.ok(
+        "POST",
+        "/api/collections/users/records",
+        {"email": "a@example.com", "password": "Password1234", "passwordConfirm": "Password1234"},
+    )
+    # Written by a superuser: there is no mail server here, and what can't be mailed is taken back.
+    real = api.ok(
+        "POST",
+        "/api/collections/_otps/records",
+        {"collectionRef": ann["collectionId"], "recordRef": ann["id"], "password": "12345678"},
+    )
+    asked = Api(server.url).ok("POST", "/api/collections/users/request-otp", {"email": "nobody@example.com"})
+    for otp_id in (real["id"], asked["otpId"]):
+        guesses = [{"otpId": otp_id, "password": f"guess{number}"} for number in range(24)]
+        found = statuses(server, "POST", "/api/collections/users/auth-with-otp", guesses)
+        assert (found.count(400), found.count(429)) == (5, 19), otp_id
+
+
+def test_the_files_of_the_counters_go_with_the_workers(server: Server) -> None:
+    folder = folder_of(server.data_dir)
+    assert len(list(folder.glob("*.map"))) == 3
+    assert stop(server) == 0
+    assert list(folder.iterdir()) == []

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from rowcast import credentials, encoding
 from rowcast.auth import methods
 from rowcast.auth.apple_names import AppleNames
+from rowcast.auth.decoys import Decoys, MemoryDecoys
 from rowcast.auth.email_change import EmailChange
 from rowcast.auth.expiry import delete_expired
 from rowcast.auth.origins import Device, Origins
 from rowcast.auth.otp import OneTimePasswords
 from rowcast.auth.password_reset import PasswordReset
 from rowcast.auth.passwords import Passwords
-from rowcast.auth.pauses import Resends
+from rowcast.auth.pauses import Attempts, Resends
 from rowcast.auth.second_factor import SecondFactor
 from rowcast.auth.signin import SignIn
 from rowcast.auth.tokens import Tokens
@@ -32,6 +33,8 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.storage import Reader, Storage
+from rowcast.windows import Windows
+from rowcast.windows.memory import MemoryWindows
 
 if TYPE_CHECKING:
     from rowcast.auth.oauth2.flow import OAuth2
@@ -42,7 +45,8 @@ class Accounts:
 
     `passwords`, `otps`, `verification`, `password_reset` and `email_change` are the
     flows, as is `oauth2`; `tokens` mints tokens and finds their accounts, `signin` ends every
-    sign-in. `now` gives seconds since 1970; pictures may come from the `avatar_hosts` wherever they are.
+    sign-in. `now` gives seconds since 1970. `windows` and `decoys` are counted and kept in; they are this
+    process's own where none are given. Pictures may come from the `avatar_hosts` wherever they are.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here
@@ -55,6 +59,8 @@ class Accounts:
         rules: Rules,
         outbox: Outbox,
         now: Callable[[], float] = time.time,
+        windows: Windows | None = None,
+        decoys: Decoys | None = None,
         avatar_hosts: Iterable[str] = (),
     ) -> None:
         self._storage = storage
@@ -72,7 +78,8 @@ class Accounts:
             origins=Origins(storage, catalog, settings, records, outbox),
         )
         self.passwords = Passwords(storage, self.signin)
-        resends = Resends(now)
+        windows = MemoryWindows() if windows is None else windows
+        resends = Resends(now, windows)
         self.verification = Verification(storage, settings, records, self.tokens, outbox, resends)
         self.password_reset = PasswordReset(storage, settings, records, self.tokens, outbox, resends)
         self.email_change = EmailChange(storage, settings, records, self.tokens, outbox)
@@ -83,6 +90,8 @@ class Accounts:
             records=records,
             signin=self.signin,
             outbox=outbox,
+            attempts=Attempts(now, windows),
+            decoys=MemoryDecoys(now) if decoys is None else decoys,
             now=now,
         )
         self.apple_names = AppleNames(now)

@@ -2,8 +2,9 @@
 
 They must look like real ones to who comes back with them, or who asks for an
 address, guesses and watches would learn whether it is known: the tenth id in their
-lifetime is given again, guesses at them are counted, and they end. Kept in memory,
-by this process; the oldest go first. Beyond the reference, which forgets them at once.
+lifetime is given again, guesses at them are counted, and they end. Kept in memory, by
+this process or (`shared_decoys`) by all; the oldest go first. Beyond the reference, which
+forgets them at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from rowcast.schema.collection import Collection
 from rowcast.schema.generate import random_id
@@ -22,6 +24,22 @@ MOST_CURRENT = 10
 _MOST_KEPT = 10_000
 
 
+class Decoys(Protocol):
+    """Gives ids and knows them again. Safe to use from several threads."""
+
+    def issue(self, collection: Collection, email: str, lives_s: float) -> str:
+        """Return the id that is answered for an address without an account."""
+        ...
+
+    def owner(self, collection: Collection, otp_id: str) -> str:
+        """Return what stands for the address that an id was given to, "" where it was given to none or has ended."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was taken from the system."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Decoy:
     collection_id: str
@@ -29,8 +47,8 @@ class _Decoy:
     ends: float
 
 
-class Decoys:
-    """Gives ids and knows them again. `now` gives seconds since 1970. Safe to use from several threads."""
+class MemoryDecoys:
+    """Ids that this process gives. `now` gives seconds since 1970."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -59,6 +77,9 @@ class Decoys:
         if decoy is None or decoy.collection_id != collection.id or decoy.ends < self._now():
             return ""
         return decoy.email
+
+    def close(self) -> None:
+        """Do nothing: the memory goes with the object."""
 
     def _drop_oldest(self) -> None:
         otp_id, decoy = self._kept.popitem(last=False)

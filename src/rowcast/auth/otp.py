@@ -56,7 +56,7 @@ class OTPSignInForm:
 class OneTimePasswords:
     """Mails passwords and takes them back. `now` gives seconds since 1970."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
         *,
         storage: Storage,
@@ -65,6 +65,8 @@ class OneTimePasswords:
         records: Records,
         signin: SignIn,
         outbox: Outbox,
+        attempts: Attempts,
+        decoys: Decoys,
         now: Callable[[], float],
     ) -> None:
         self._storage = storage
@@ -74,8 +76,8 @@ class OneTimePasswords:
         self._signin = signin
         self._outbox = outbox
         self._now = now
-        self._attempts = Attempts(now)
-        self._decoys = Decoys(now)
+        self._attempts = attempts
+        self._decoys = decoys
 
     def request(self, collection: Collection, email: str) -> str:
         """Mail a new password to an account and return its id. Takes long; call it in a thread.

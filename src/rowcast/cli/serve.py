@@ -62,7 +62,7 @@ def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers
             "rowcast does not speak HTTPS; put a proxy with the certificate in front of it and use --http"
         )
     allowed = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
-    config = config_of(options, http=http, origins=allowed or ("*",))
+    config = config_of(options, http=http, origins=allowed or ("*",), workers=workers)
     sockets = [_listen(config.http)] if workers == 1 else _listen_each(config.http, workers)
     try:
         if workers == 1:

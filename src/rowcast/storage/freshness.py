@@ -68,7 +68,7 @@ class Freshness:
                 self._seen = seen
                 return
             if settings is not None and settings != self._settings.current:
-                self._settings.swap(settings)
+                self._settings.follow(settings)
             self._take(catalog)
             self._seen = seen
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rowcast.api.limits import RateLimits
@@ -13,6 +15,8 @@ from rowcast.config import RateLimitRule, RateLimitsSettings, Settings, Settings
 from rowcast.errors import TooManyRequestsError
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
+from rowcast.windows.memory import MemoryWindows
+from rowcast.windows.shared import SharedWindows
 from tests.unit.api.client import request
 
 USERS = Collection(id="u", name="users", type="auth")
@@ -43,7 +47,7 @@ def limits(*rules: tuple[Any, ...], excluded: tuple[str, ...] = (), enabled: boo
         for label, audience, most, duration in rules
     )
     settings = Settings(rate_limits=RateLimitsSettings(rules=made, excluded_ips=excluded, enabled=enabled))
-    return RateLimits(SettingsRef(settings))
+    return RateLimits(SettingsRef(settings), MemoryWindows())
 
 
 def asks(
@@ -159,10 +163,34 @@ def test_tags_of_a_collection_come_before_paths(rules: list[tuple[Any, ...]], is
 def test_new_settings_start_all_counters_anew() -> None:
     rules = (RateLimitRule(label="/api/x", max_requests=1, duration=60),)
     ref = SettingsRef(Settings(rate_limits=RateLimitsSettings(rules=rules, enabled=True)))
-    counted = RateLimits(ref)
+    counted = RateLimits(ref, MemoryWindows())
     assert [passes(counted, asks()) for _ in range(2)] == [True, False]
     ref.current = Settings(rate_limits=RateLimitsSettings(rules=rules, enabled=True))
     assert passes(counted, asks())
+
+
+def test_counters_that_processes_share_are_cleared_once_by_the_one_that_saves(tmp_path: Path) -> None:
+    def saved() -> Settings:
+        rules = (RateLimitRule(label="/api/x", max_requests=1, duration=60),)
+        return Settings(rate_limits=RateLimitsSettings(rules=rules, enabled=True))
+
+    windows = SharedWindows(tmp_path / "map")
+    saver, other = SettingsRef(saved()), SettingsRef(saved())
+    mine, theirs = RateLimits(saver, windows), RateLimits(other, windows)
+    assert [passes(mine, asks()), passes(theirs, asks())] == [True, False]
+    # Another part of the settings, or the catalog beside them, starts nothing anew.
+    saver.swap(msgspec.structs.replace(saver.current, superuser_ips=("10.0.0.1",)))
+    assert not passes(mine, asks())
+    saver.swap(saved())
+    assert [passes(mine, asks()), passes(theirs, asks())] == [True, False]
+    other.follow(saved())
+    assert [passes(mine, asks()), passes(theirs, asks())] == [False, False]
+    windows.close()
+
+
+def kept(counted: RateLimits) -> MemoryWindows:
+    assert isinstance(counted._windows, MemoryWindows)
+    return counted._windows
 
 
 def address(number: int) -> str:
@@ -171,19 +199,20 @@ def address(number: int) -> str:
 
 def test_windows_that_are_over_make_room(clock: Clock) -> None:
     counted = limits(("/api/x", "", 1, 60))
+    windows = kept(counted)
     for number in range(1_000):
         assert passes(counted, asks(address=address(number)))
-    assert len(counted._windows) == 1_000
+    assert len(windows) == 1_000
     for number in range(1_000, 2_000):
         clock.now += 1
         assert passes(counted, asks(address=address(number)))
     # Two are looked at for each that comes, so at most about as many are over as are not.
-    assert len(counted._windows) <= 130
+    assert len(windows) <= 130
 
 
 def test_no_number_of_addresses_makes_the_server_forget(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowcast.api.limits._MAX_WINDOWS", 100)
-    monkeypatch.setattr("rowcast.api.limits._SHARED", 16)
+    monkeypatch.setattr("rowcast.windows.memory._MAX_WINDOWS", 100)
+    monkeypatch.setattr("rowcast.windows.memory._SHARED", 16)
     counted = limits(("/api/x", "", 2, 60))
     known = [asks(address=address(number)) for number in range(50)]
     for _ in range(2):
@@ -191,7 +220,7 @@ def test_no_number_of_addresses_makes_the_server_forget(clock: Clock, monkeypatc
     for number in range(50, 5_000):
         passes(counted, asks(address=address(number)))
     assert not any(passes(counted, one) for one in known)
-    assert len(counted._windows) <= 100 + 16
+    assert len(kept(counted)) <= 100 + 16
     # Who came last shares a window, and does not get out of it before its time.
     last = asks(address=address(4_999))
     assert not passes(counted, last)
@@ -210,9 +239,9 @@ def test_a_step_looks_at_few_windows_whatever_their_number(clock: Clock, monkeyp
             looked.append(1)
             return super().popitem(last)
 
-    monkeypatch.setattr("rowcast.api.limits._MAX_WINDOWS", 1_000)
+    monkeypatch.setattr("rowcast.windows.memory._MAX_WINDOWS", 1_000)
     counted = limits(("/api/x", "", 1, 60))
-    counted._windows._own = Counting()
+    kept(counted)._own = Counting()
     most = 0
     for number in range(3_000):
         clock.now += 0.01

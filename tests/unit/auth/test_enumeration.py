@@ -15,6 +15,7 @@ import pytest
 
 from rowcast import credentials
 from rowcast.auth import Device
+from rowcast.auth.decoys import MemoryDecoys
 from rowcast.auth.otp import OTPSignInForm
 from rowcast.auth.passwords import PasswordSignInForm
 from rowcast.errors import ApiError
@@ -170,4 +171,5 @@ def test_the_ids_given_to_nobody_are_bounded(people: World, monkeypatch: pytest.
     for number in range(20):
         request_otp(people, f"{number % 7}@nowhere.example.com")
     decoys = people.accounts.otps._decoys
+    assert isinstance(decoys, MemoryDecoys)
     assert len(decoys._kept) == sum(map(len, decoys._of.values())) == 5

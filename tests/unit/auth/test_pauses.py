@@ -6,6 +6,7 @@ from rowcast.auth.pauses import Attempts, Resends
 from rowcast.errors import TooManyRequestsError
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
+from rowcast.windows.memory import MemoryWindows
 
 USERS = Collection(id="users", name="users")
 
@@ -23,7 +24,7 @@ def account(number: int = 0) -> Record:
 
 
 def test_kinds_and_accounts_wait_apart() -> None:
-    resends = Resends(Clock())
+    resends = Resends(Clock(), MemoryWindows())
     assert resends.begin("verification", account())
     assert not resends.begin("verification", account())
     assert resends.begin("passwordReset", account())
@@ -34,21 +35,27 @@ def test_kinds_and_accounts_wait_apart() -> None:
     assert not resends.begin("verification", account(1))
 
 
-@pytest.mark.parametrize("kept", [1, 50])
-def test_memory_is_bounded_by_time(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rowcast.auth.pauses._MOST_KEPT", kept)
+def test_waits_end() -> None:
     clock = Clock()
-    resends, attempts = Resends(clock), Attempts(clock)
-    for number in range(200):
-        assert resends.begin("verification", account(number))
-        attempts.count(account(number).collection, account(number).id, "1.2.3.4")
-        clock.now += 10
-    assert len(resends._until) <= max(kept, 13)
-    assert len(attempts._made) <= max(kept, 19)
+    windows = MemoryWindows()
+    resends, attempts = Resends(clock, windows), Attempts(clock, windows)
+    assert resends.begin("verification", account())
+    for _ in range(5):
+        attempts.count(USERS, account().id, "1.2.3.4")
+    clock.now += 119.5
+    assert not resends.begin("verification", account())
+    clock.now += 0.5
+    assert resends.begin("verification", account())
+    clock.now += 59.5
+    with pytest.raises(TooManyRequestsError):
+        attempts.count(USERS, account().id, "1.2.3.4")
+    clock.now += 0.5
+    attempts.count(USERS, account().id, "1.2.3.4")
+    assert len(windows) == 2
 
 
 def test_attempts_count_by_account_and_address() -> None:
-    attempts = Attempts(Clock())
+    attempts = Attempts(Clock(), MemoryWindows())
     for _ in range(5):
         attempts.count(account().collection, account().id, "1.2.3.4")
     with pytest.raises(TooManyRequestsError):

@@ -206,6 +206,7 @@ class Running:
             limits=limits,
             cors=Cors(config.origins),
             activity=self.activity,
+            spool=self.spool,
             timings=self.measuring.timings,
         )
 

@@ -8,6 +8,8 @@ now and then without one: a hint may be lost, the log is the truth.
 Rule 1: `_told` and what is published move together, under `_lock`. Rule 2: numbers
 in the log have no holes; where some are missing, changes are lost (this process
 slept longer than the log is kept), and the streams are told so by being closed.
+Rule 3: what this process commits is told by `publish` alone, so between the commit and that
+call the log is left unread: it would be told twice, and without the state before it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from rowcast.realtime.changelog import ChangeLog
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.sql import Snapshot
-from rowcast.storage import BudgetExceededError, Storage, StorageError
+from rowcast.storage import BudgetExceededError, Storage, StorageError, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -67,10 +69,19 @@ class Follower:
         self._lock = threading.Lock()
         self._told = log.end.number
         self._state: Snapshot | None = None
+        self._is_committing = self._is_asked = False
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         # The states before changes of this process that the log has yet to tell, by number.
         self._own: dict[int, Snapshot] = {}
+
+    def record(self, tx: Transaction) -> None:
+        """Log the changes of a transaction that is about to commit; called under the storage's write lock."""
+        self._changes.record(tx)
+        if self._changes.numbers.is_dense:
+            with self._lock:
+                self._is_committing = True
+            tx.on_rollback(self._give_up)
 
     def publish(self, changes: list[Logged]) -> None:
         """Take the changes of a commit of this process; called under the lock of its commits."""
@@ -83,16 +94,24 @@ class Follower:
             self._link.hint()
             return
         with self._lock:
+            self._is_committing = False
             first = changes[0].position
             if first is not None and first.number != self._told + 1:
                 self._read_behind(upto=first.number - 1)
             self._tell(changes)
+            if self._is_asked:
+                self._is_asked = False
+                self._read_behind()
         self._link.hint()
 
     def _wake_up(self) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake.set)
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._is_committing = False
 
     def hint(self) -> None:
         """Look for changes of other processes soon. Called on the event loop."""
@@ -133,7 +152,9 @@ class Follower:
             self._changes.store()
         self._refresh()
         with self._lock:
-            self._read_behind()
+            self._is_asked = self._is_committing
+            if not self._is_committing:
+                self._read_behind()
 
     def _read_behind(self, upto: int | None = None) -> None:
         """Tell the changes behind the last told one, those up to a number or all."""

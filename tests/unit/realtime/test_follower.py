@@ -14,8 +14,9 @@ from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change, Message
+from rowcast.schema.record import Change, Logged, Message
 from rowcast.schema.rows import new_record
+from rowcast.storage import StorageError, Transaction
 from rowcast.storage.directory import DataDir, open_directory
 
 
@@ -45,7 +46,6 @@ class Node:
         self.directory: DataDir = open_directory(path)
         self.storage = self.directory.data
         self.log = ChangeLog(self.storage, CatalogRef(self.directory.catalog), retention or Retention())
-        self.storage.before_commit = self.log.record
         self.bus = MemoryBus()
         self.follower = Follower(
             storage=self.storage,
@@ -55,7 +55,7 @@ class Node:
             refresh=lambda: None,
             wants_state=lambda _: wants_state,
         )
-        self.storage.publish = self.follower.publish
+        self.storage.before_commit, self.storage.publish = self.follower.record, self.follower.publish
         self.follower.catch_up()
 
     @property
@@ -110,6 +110,41 @@ def test_nothing_is_told_twice(nodes: tuple[Node, Node]) -> None:
     two.write("b")
     two.follower.catch_up()
     assert two.ids() == ["a", "b"]
+
+
+def test_a_commit_that_is_not_published_yet_is_not_read_from_the_log(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+    heard: list[list[str]] = []
+
+    def publish(changes: list[Logged]) -> None:
+        one.follower.catch_up()
+        two.write("b")
+        heard.append([*two.ids()])
+        one.follower.catch_up()
+        one.follower.publish(changes)
+
+    one.storage.publish = publish
+    one.write("a")
+    one.storage.publish = one.follower.publish
+    one.write("c")
+    two.follower.catch_up()
+    assert heard == [["a", "b"]]
+    assert one.ids() == [*heard[0], *two.ids()] == ["a", "b", "c"]
+
+
+def test_a_commit_that_fails_keeps_nobody_from_the_log(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+
+    def fail(tx: Transaction) -> None:
+        one.follower.record(tx)
+        raise StorageError("the disk is full")
+
+    one.storage.before_commit = fail
+    with pytest.raises(StorageError):
+        one.write("a")
+    two.write("b")
+    one.follower.catch_up()
+    assert one.ids() == ["b"]
 
 
 def test_more_than_is_read_at_a_time_arrives_whole(nodes: tuple[Node, Node]) -> None:

@@ -124,6 +124,40 @@ def test_layers_are_written_about() -> None:
         assert f"`{path.stem}`" in page, f"docs/internals/layout.md does not know {path.stem}"
 
 
+def claims(page: Path) -> list[tuple[str, str]]:
+    """Return the tests that a page names, as file below tests/ and function; "" is the whole file.
+
+    A function without a file is in the file that the line named before it.
+    """
+    found, file = [], ""
+    for line in page.read_text().splitlines():
+        for named, function in re.findall(r"`((?:unit|e2e|property|soak)/[^`:]+)?(?:::)?(test_\w+)?`", line):
+            file = named or file
+            if named or function:
+                found.append((file, function))
+    return found
+
+
+def test_what_is_said_to_be_proved_has_a_test() -> None:
+    named = claims(ROOT / "docs" / "security.md")
+    assert len(named) > 100
+    for file, function in named:
+        path = ROOT / "tests" / file
+        assert path.is_file(), f"docs/security.md names {file}, which is not there"
+        if function:
+            assert re.search(rf"\bdef {function}\(", path.read_text()), f"{file}::{function}"
+
+
+def test_every_line_of_the_security_page_names_a_test() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "security.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| threat", "| ---"))
+    ]
+    assert len(rows) > 50
+    assert not [row for row in rows if not re.search(r"`(?:unit|e2e|property|soak)/", row.rsplit(" | ", 1)[1])]
+
+
 PLANTED = {
     "upward import": ("errors.py", "import rowcast.schema.collection\n"),
     "input and output in the core": ("filters/planted.py", '"""Planted."""\n\nimport asyncio  # noqa: F401\n'),

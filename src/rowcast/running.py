@@ -92,7 +92,6 @@ class Running:
         # Those who share a database find each other by it, whatever folder their files are in.
         link = link_of(config.database or directory.path, new_node())
         log = _log_of(storage, self.catalog, config)
-        storage.before_commit = log.record
         self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files, directory.held))
         self.spool = Spool(directory.path)
         self.spool.sweep()
@@ -113,7 +112,7 @@ class Running:
             heartbeat_s=config.heartbeat_s,
             tally=self.measuring.tally,
         )
-        fresh = Freshness(
+        self.fresh = fresh = Freshness(
             storage,
             self.catalog,
             self.settings,
@@ -128,7 +127,7 @@ class Running:
             fresh=fresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
-        storage.publish = self.measuring.publishing(follower.publish)
+        storage.before_commit, storage.publish = log.record, self.measuring.publishing(follower.publish)
         self.nodes = Nodes(self.hub, link, self._authenticate)
         self.membership = Membership(link, follower, self.nodes, fresh)
         self.records = Records(
@@ -147,6 +146,7 @@ class Running:
             blobs=blobs,
             delete_record=self.records.delete_record,
             on_change=self._announce,
+            refresh=fresh.refresh,
         )
         self.mailer = ConfiguredMailer(self.settings)
         self.outbox = Outbox(self.mailer)
@@ -206,6 +206,7 @@ class Running:
             limits=limits,
             cors=Cors(config.origins),
             activity=self.activity,
+            spool=self.spool,
             timings=self.measuring.timings,
         )
 
@@ -213,7 +214,7 @@ class Running:
         self.bus.publish((change,))
 
     def _operators(self, config: Config) -> Operators:
-        desk = SettingsDesk(self.directory.data, self.settings, self.activity)
+        desk = SettingsDesk(self.directory.data, self.settings, self.activity, self.fresh.refresh)
         sql = SqlDesk(self.directory.data, self.catalog, self.settings, self._announce, config.query_timeout_s)
         mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
         return Operators(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
 from tests.e2e.server import Server, running, upsert_superuser
+from tests.s3 import S3Server
+from tests.unit.mail.sink import running_sink
 
 pytestmark = pytest.mark.e2e
 
@@ -206,3 +209,73 @@ def test_a_stream_keeps_its_account_when_another_changes_it_and_loses_it_with_it
     assert titles(root, 2) == ["hers", "secret"]
     apis[0].ok("POST", "/api/collections/notes/records", {"title": "open"})
     assert titles(stream, 1) == ["open"]
+
+
+@pytest.fixture
+def settings(apis: list[Api]) -> Iterator[Callable[..., None]]:
+    """Changes settings at the first server; they are the former ones afterwards."""
+    before = apis[0].ok("GET", "/api/settings")
+
+    def change(**groups: object) -> None:
+        apis[0].ok("PATCH", "/api/settings", groups)
+
+    yield change
+    change(**before)
+
+
+def test_superuser_addresses_hold_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:
+    proxy = {"headers": ["X-Real-IP"], "useLeftmostIP": False}
+    settings(superuserIPs=["127.0.0.1", "10.0.0.1"], trustedProxy=proxy)
+    assert apis[1].call("GET", "/api/settings")[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", apis[1].port, timeout=10)
+    connection.request("GET", "/api/settings", headers={"Authorization": apis[1].token, "X-Real-IP": "10.0.0.2"})
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_rate_limits_hold_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:
+    guest = Api(f"http://127.0.0.1:{apis[1].port}")
+    rule = {"label": "/api/health", "audience": "", "duration": 600, "maxRequests": 2}
+    settings(rateLimits={"enabled": True, "rules": [rule], "excludedIPs": []})
+    assert [guest.call("GET", "/api/health")[0] for _ in range(3)] == [200, 200, 429]
+    settings(rateLimits={"enabled": True, "rules": [{**rule, "maxRequests": 3}], "excludedIPs": []})
+    assert [guest.call("GET", "/api/health")[0] for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_the_schedule_of_backups_holds_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:
+    def schedules() -> list[str]:
+        jobs = apis[1].ok("GET", "/api/crons")
+        return [job["expression"] for job in jobs if job["id"] == "__pbAutoBackup__"]
+
+    assert schedules() == []
+    settings(backups={"cron": "0 0 1 1 *"})
+    assert schedules() == ["0 0 1 1 *"]
+    settings(backups={"cron": ""})
+    assert schedules() == []
+
+
+def test_the_mail_server_holds_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:
+    with running_sink() as sink:
+        settings(smtp={"enabled": True, "host": "127.0.0.1", "port": sink.port, "tls": False})
+        mail = {"template": "verification", "email": "a@example.com", "collection": "_superusers"}
+        apis[1].ok("POST", "/api/settings/test/email", mail)
+        assert sink.arrived.wait(10)
+
+
+def test_the_bucket_holds_for_the_other_at_once(
+    apis: list[Api], settings: Callable[..., None], s3: S3Server, bucket: str
+) -> None:
+    apis[0].create_open_collection("papers", [{"name": "file", "type": "file", "maxSelect": 1}])
+    settings(s3=msgspec.to_builtins(s3.settings(bucket=bucket)))
+    form = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nkept\r\n--x--\r\n'
+    connection = http.client.HTTPConnection("127.0.0.1", apis[1].port, timeout=20)
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    connection.request("POST", "/api/collections/papers/records", form, kind)
+    made = json.loads(connection.getresponse().read())
+    connection.close()
+    key = f"{made['collectionId']}/{made['id']}/{made['file']}"
+    assert s3.keys(bucket) == [key]
+    path = f"/api/files/papers/{made['id']}/{made['file']}"
+    assert [Api(f"http://127.0.0.1:{api.port}").text(path) for api in apis] == ["kept", "kept"]
+    apis[1].ok("DELETE", f"/api/collections/papers/records/{made['id']}")
+    apis[0].ok("DELETE", "/api/collections/papers")

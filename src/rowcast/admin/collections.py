@@ -57,7 +57,8 @@ class Collections:
     """What superusers do with collections. Safe to use from several threads.
 
     `on_change` is called after the commit, in commit order, with each collection that
-    was changed or deleted. A body is the decoded JSON of the request, None for an empty one.
+    was changed or deleted; `refresh` takes over what other processes have stored. A body is
+    the decoded JSON of the request, None for an empty one.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Collections:
         blobs: Blobs,
         delete_record: DeleteRecord,
         on_change: Callable[[CollectionChange], None],
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._catalog = catalog
@@ -76,6 +78,7 @@ class Collections:
         self._blobs = blobs
         self._delete_record = delete_record
         self._on_change = on_change
+        self._refresh = refresh
 
     def list(self, params: Mapping[str, str]) -> dict[str, object]:
         """Return a page of collections. `params` are the first values of the query string."""
@@ -221,6 +224,8 @@ class Collections:
         """Open a write transaction for schema changes."""
         with self._storage.write() as transaction:
             transaction.serialize()
+            # Others may have changed them while this one waited for its turn.
+            self._refresh()
             catalog, settings = self._catalog.current, self._settings.current
             writer = SchemaWriter(transaction, catalog, settings, self._settings.key, self._delete_record, trials)
             yield writer

@@ -8,7 +8,7 @@ core/settings_model.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -30,12 +30,22 @@ _NO_S3 = "Failed to test the S3 filesystem."
 
 
 class SettingsDesk:
-    """Reads and changes the settings. Synchronous; safe to use from several threads."""
+    """Reads and changes the settings. Synchronous; safe to use from several threads.
 
-    def __init__(self, storage: Storage, settings: SettingsRef, activity: ActivityLog) -> None:
+    `refresh` takes over what other processes have stored.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: SettingsRef,
+        activity: ActivityLog,
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
         self._storage = storage
         self._settings = settings
         self._activity = activity
+        self._refresh = refresh
 
     def view(self) -> dict[str, object]:
         """Return the settings without their secrets."""
@@ -48,6 +58,8 @@ class SettingsDesk:
         """
         with self._storage.write() as transaction:
             transaction.serialize()
+            # Others may have changed them while this one waited for its turn.
+            self._refresh()
             changed = _laid_over(self._settings.current, given)
             if errors := settings_errors(changed):
                 raise BadRequestError(_NOT_SAVED, errors)

@@ -19,10 +19,11 @@ from rowcast.api import responses
 from rowcast.api.cors import Cors
 from rowcast.api.limits import RateLimits
 from rowcast.api.matcher import Matcher, clean
-from rowcast.api.request import ELSEWHERE, Authenticate, Receive, Request, Scope, Send, paths, unescape
+from rowcast.api.request import Authenticate, Receive, Request, Scope, Send, paths, unescape
 from rowcast.api.responses import Answer, Headers
 from rowcast.api.route import MAX_BODY, Route
 from rowcast.api.timings import STATIC, Timings
+from rowcast.blobs.spool import Spool
 from rowcast.config import SettingsRef
 from rowcast.errors import (
     ApiError,
@@ -68,6 +69,7 @@ class Pipeline:
         limits: RateLimits,
         cors: Cors,
         activity: ActivityLog,
+        spool: Spool,
         timings: Timings | None = None,
     ) -> None:
         self._routes = routes
@@ -78,14 +80,14 @@ class Pipeline:
         self._limits = limits
         self._cors = cors
         self._activity = activity
-        self.spool = ELSEWHERE
+        self._spool = spool
         self._timings = timings
         self._is_traced = _log.isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for what a client sent."""
         request = Request(scope, receive)
-        request.spool = self.spool
+        request.spool = self._spool
         path = request.raw_path
         if "%" in path and unescape(path) is None:
             # Go's server refuses it before anything runs.

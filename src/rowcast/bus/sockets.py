@@ -3,8 +3,8 @@
 Each process has two in a folder that belongs to the directory and to its user alone:
 a datagram socket for hints, and a stream socket for questions. A process that died
 leaves its sockets behind; whoever finds them dead removes them. Where two processes
-do not see one folder (containers with a temporary directory each), they follow the log of
-changes without hints, a little later.
+do not see one folder (containers with a temporary directory each), they do not know of
+each other; they follow the log of changes where it is stored, up to a second later.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from rowcast.blobs.spool import FOLDER
 from tests.unit.api.client import Client
 from tests.unit.api.conftest import PASSWORD, ROOT, Template
 
@@ -39,7 +40,7 @@ def test_records_are_written_and_read(tell: Tell) -> None:
     tell(story)
 
 
-def test_records_come_as_forms_with_files(tell: Tell) -> None:
+def test_records_come_as_forms_with_files(tell: Tell, data_dir: Path) -> None:
     async def story(client: Client) -> None:
         form = (
             b'--XX\r\nContent-Disposition: form-data; name="count"\r\n\r\n7\r\n'
@@ -60,6 +61,8 @@ def test_records_come_as_forms_with_files(tell: Tell) -> None:
         # Large uploads are gone from their temporary places by now; the stored file is whole.
         stored = client.app._running.directory.files / made["collectionId"] / made["id"] / made["files"][1]
         assert stored.read_bytes() == b"two" * 200_000
+        # They waited in the data directory, where they can be linked to, and a small /tmp is no limit.
+        assert list((data_dir / FOLDER).iterdir()) == []
 
     tell(story)
 

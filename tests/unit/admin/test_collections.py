@@ -356,11 +356,10 @@ def test_a_relation_to_itself_is_no_reference(office: Office) -> None:
 
 def test_what_is_kept_of_accounts_goes_with_their_collection(office: Office) -> None:
     for owner in ("_pb_users_auth_", "other"):
-        office.run(
-            f"INSERT INTO \"_authOrigins\" (\"collectionRef\", \"recordRef\", fingerprint) VALUES ('{owner}', 'r', 'f')"
-        )
+        columns = '"collectionRef", "recordRef", fingerprint'
+        office.run(f"INSERT INTO \"_authOrigins\" ({columns}) VALUES ('{owner}', 'r', 'f')")
     office.collections.delete("users")
-    assert office.rows("SELECT collectionRef FROM _authOrigins") == [("other",)]
+    assert office.rows('SELECT "collectionRef" FROM "_authOrigins"') == [("other",)]
     assert [(change.action, change.record.collection.name) for change in office.changes] == [("delete", "_authOrigins")]
 
 

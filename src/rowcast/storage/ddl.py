@@ -165,7 +165,7 @@ def _convert_values(transaction: Transaction, old: Collection, new: Collection) 
 def _convert_column(transaction: Transaction, table: str, field: Field) -> None:
     # A column that a view reads can't be replaced: the views step aside.
     texts = _texts(transaction)
-    views = texts.views(transaction)
+    views = texts.views(transaction, table)
     for name, _ in views:
         drop_view(transaction, name)
     temporary = f"_{field.name}{random_text(5)}"

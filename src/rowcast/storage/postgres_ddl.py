@@ -38,6 +38,7 @@ SELECT c.relname, pg_get_viewdef(c.oid) FROM dependent JOIN pg_class c ON c.oid 
 WHERE depth > 0 AND c.relkind = 'v' GROUP BY c.oid, c.relname ORDER BY max(depth)"""
 
 _PART = re.compile(r"""'(?:[^']|'')*(?:'|\Z)|"(?:[^"]|"")*(?:"|\Z)|`(?:[^`]|``)*(?:`|\Z)|\[\w+\]|\w+(?!\w*\s*\()""")
+_CAMEL = re.compile(r"[a-z][a-z0-9]*[A-Z]\w*", re.ASCII)
 _NUMBERS = frozenset(("smallint", "integer", "bigint", "numeric", "oid"))
 _REALS = frozenset(("real", "double precision"))
 _MOMENTS = frozenset(("timestamp without time zone", "date"))
@@ -80,7 +81,10 @@ class PostgresDefinitions:
         )
 
     def query(self, query: str) -> str:
-        """Return the query of a view with its brackets and backticks as quotes of PostgreSQL."""
+        """Return the query of a view with its brackets and backticks as quotes of PostgreSQL.
+
+        Words like `tokenKey` are put in quotes, since PostgreSQL would take them for `tokenkey`.
+        """
         return _PART.sub(lambda match: _requoted(match[0]), resolve_brackets(query))
 
     def create_view(self, transaction: Transaction, name: str, query: str) -> list[tuple[str, str]]:
@@ -112,9 +116,10 @@ class PostgresDefinitions:
             return []
         return [(str(other), str(definition)) for other, definition in reader.rows(_DEPENDENT, (quote(name),))]
 
-    def views(self, reader: Reader) -> list[tuple[str, str]]:  # noqa: ARG002 - as on SQLite
-        """Return no views: a column keeps its type, whether it holds a text or a list."""
-        return []
+    def views(self, reader: Reader, table: str) -> list[tuple[str, str]]:
+        """Return the views that must step aside while a column of a table is replaced, with their definitions."""
+        above = self._above(reader, table)
+        return [(name, f"CREATE VIEW {quote(name)} AS {definition}") for name, definition in above]
 
     def as_list(self, column: str) -> str:
         """Return a text as a list with this item."""
@@ -155,7 +160,9 @@ def _expression(text: str, names: dict[str, str]) -> str:
 
 
 def _requoted(part: str) -> str:
-    return quote(part[1:-1].replace("``", "`")) if part[0] == "`" and len(part) > 1 else part
+    if part[0] == "`" and len(part) > 1:
+        return quote(part[1:-1].replace("``", "`"))
+    return quote(part) if _CAMEL.fullmatch(part) else part
 
 
 def _view_column(name: str, kind: str) -> str:

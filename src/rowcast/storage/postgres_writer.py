@@ -86,7 +86,7 @@ class PostgresTransaction(Statements):
             raise StorageError("the block of this transaction has ended")
         try:
             with self._connection.cursor() as cursor:
-                cursor.executemany(numbered(sql), [bound(values) for values in params])
+                cursor.executemany(numbered(sql), [bound(values, replaces_nul=True) for values in params])
         except RAISED as error:
             raise translate(error) from error
 

@@ -51,7 +51,7 @@ class SQLiteDefinitions:
             raise StorageError(f"empty table info probably due to invalid or missing table {name}")
         return [(str(column), str(kind)) for column, kind in rows]
 
-    def views(self, reader: Reader) -> list[tuple[str, str]]:
+    def views(self, reader: Reader, table: str) -> list[tuple[str, str]]:  # noqa: ARG002 - all of them
         """Return the views that must step aside while a column is replaced, with their definitions."""
         rows = reader.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND sql IS NOT NULL")
         return [(str(name), str(sql)) for name, sql in rows]

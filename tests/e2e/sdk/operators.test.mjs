@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accounts, beyondReference, guest, openCollection, pluck, refuses, signUp, superuser, unique } from "./suite.mjs";
+import { accounts, beyondReference, guest, needsSqlite, openCollection, pluck, refuses, signUp, superuser, unique } from "./suite.mjs";
 
 const root = await superuser();
 const somebody = await signUp(root, await accounts(root));
@@ -173,7 +173,7 @@ test("health says more to superusers", async () => {
     assert.equal(proxied.data.realIP, "127.0.0.1", "the header is not trusted");
 });
 
-test("SQL reads and writes", async () => {
+test("SQL reads and writes", { skip: needsSqlite }, async () => {
     const table = unique("sql_table");
     const created = await root.sql.run(`CREATE TABLE ${table} (a INT, b TEXT); INSERT INTO ${table} VALUES (1, 'x')`);
     assert.deepEqual([created.columns, created.rows], [[], []]);
@@ -206,7 +206,7 @@ test("records that SQL changes are what the next request sees", async () => {
     assert.equal((await guest().collection(collection.name).getOne(record.id)).title, "after");
 });
 
-test("collections that SQL changes are in force at once", { skip: beyondReference }, async () => {
+test("collections that SQL changes are in force at once", { skip: beyondReference || needsSqlite }, async () => {
     const collection = await openCollection(root, [{ name: "title", type: "text" }]);
     await guest().collection(collection.name).getList();
     await root.sql.run(`UPDATE _collections SET listRule = NULL WHERE id = '${collection.id}'`);

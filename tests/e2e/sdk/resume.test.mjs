@@ -320,7 +320,9 @@ test("a server that is killed and comes back loses nothing that it confirmed", {
     assert.deepEqual(gaps, []);
 });
 
-test("another data directory is a gap, and events wait for the new list", { skip: beyondReference }, async () => {
+const oneDatabase = process.env.ROWCAST_DB ? "both directories have one database" : false;
+
+test("another data directory is a gap, and events wait for the new list", { skip: beyondReference || oneDatabase }, async () => {
     const servers = [await serve(dataDirectory()), await serve(dataDirectory())];
     const roots = await Promise.all(servers.map(({ url }) => rootOf(url)));
     await Promise.all(roots.map(createNotes));

@@ -12,6 +12,9 @@ const { SERVER_URL, SERVER_KIND, SUPERUSER_EMAIL, SUPERUSER_PASSWORD } = process
 /** A reason to skip a test of what rowcast promises beyond the reference, or false. */
 export const beyondReference = SERVER_KIND === "reference" ? "the reference does not promise this" : false;
 
+/** A reason to skip a test of SQLite's SQL or files, or false. */
+export const needsSqlite = process.env.ROWCAST_DB ? "the server keeps its data in PostgreSQL" : false;
+
 const WAIT_MS = 15_000;
 
 const clients = [];

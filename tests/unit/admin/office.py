@@ -16,16 +16,17 @@ from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change
 from rowcast.storage import Row
+from rowcast.storage.ddl import has_table
 from rowcast.storage.directory import open_directory
 
 
 class Office:
     """What a test needs: the API, the database behind it, and what others were told."""
 
-    def __init__(self, path: Path) -> None:
-        self.directory = open_directory(path)
+    def __init__(self, path: Path, database: str = "") -> None:
+        self.directory = open_directory(path, database=database)
         self.storage = self.directory.data
-        self.catalog = CatalogRef(self.directory.catalog)
+        self.catalog = CatalogRef(self.directory.catalog, self.storage.dialect)
         self.settings = SettingsRef(self.directory.settings)
         self.blobs = LocalBlobs(self.directory.files)
         self.told: list[CollectionChange] = []
@@ -66,9 +67,17 @@ class Office:
             transaction.run(sql)
 
     def schema(self) -> list[Row]:
-        return self.rows("SELECT name, sql FROM sqlite_schema ORDER BY name") + self.rows(
-            "SELECT * FROM _collections ORDER BY rowid"
-        )
+        definitions = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+        if self.storage.dialect.engine == "postgresql":
+            definitions = (
+                "SELECT table_name, column_name, data_type, column_default FROM information_schema.columns"
+                " WHERE table_schema = current_schema() ORDER BY 1, 2"
+            )
+        return self.rows(definitions) + self.rows("SELECT * FROM _collections ORDER BY _rowid_")
+
+    def has_table(self, name: str) -> bool:
+        with self.storage.read() as reader:
+            return has_table(reader, name)
 
 
 def field(kind: str, name: str, **options: object) -> dict[str, object]:

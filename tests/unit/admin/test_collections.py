@@ -187,6 +187,7 @@ def test_an_unknown_type_is_an_error_of_its_field(office: Office) -> None:
     assert office.create("posts", type="")["type"] == "base"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -320,7 +321,7 @@ def test_delete_takes_table_row_and_files(office: Office) -> None:
     office.blobs.save(f"{created['id']}/1/a.txt", b"x")
     office.blobs.save(f"{created['id']}2/1/a.txt", b"x")
     office.collections.delete("POSTS")
-    assert not office.rows("SELECT 1 FROM sqlite_schema WHERE name = 'posts'")
+    assert not office.has_table("posts")
     assert [blob.key for blob in office.blobs.list()] == [f"{created['id']}2/1/a.txt"]
     assert [(event.before.name, event.after) for event in office.told] == [("posts", None)]
     with pytest.raises(NotFoundError):
@@ -355,9 +356,10 @@ def test_a_relation_to_itself_is_no_reference(office: Office) -> None:
 
 def test_what_is_kept_of_accounts_goes_with_their_collection(office: Office) -> None:
     for owner in ("_pb_users_auth_", "other"):
-        office.run(f"INSERT INTO _authOrigins (collectionRef, recordRef, fingerprint) VALUES ('{owner}', 'r', 'f')")
+        columns = '"collectionRef", "recordRef", fingerprint'
+        office.run(f"INSERT INTO \"_authOrigins\" ({columns}) VALUES ('{owner}', 'r', 'f')")
     office.collections.delete("users")
-    assert office.rows("SELECT collectionRef FROM _authOrigins") == [("other",)]
+    assert office.rows('SELECT "collectionRef" FROM "_authOrigins"') == [("other",)]
     assert [(change.action, change.record.collection.name) for change in office.changes] == [("delete", "_authOrigins")]
 
 

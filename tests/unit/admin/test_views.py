@@ -22,6 +22,7 @@ def kinds(collection: dict[str, Any]) -> dict[str, str]:
     return {one["name"]: one["type"] for one in collection["fields"]}
 
 
+@pytest.mark.sqlite
 def test_fields_come_in_the_order_of_the_columns(posts: Office) -> None:
     query = (
         "select n, title as T, posts.id, count(posts.id) as c, posts.id as again, paper, u.email "
@@ -34,6 +35,7 @@ def test_fields_come_in_the_order_of_the_columns(posts: Office) -> None:
     assert created["viewQuery"] == query
 
 
+@pytest.mark.sqlite
 def test_a_view_has_the_sql_of_the_reference(posts: Office) -> None:
     posts.create("wall", type="view", viewQuery="select (row_number() over()) as id, title as t from posts;")
     assert posts.rows("SELECT sql FROM sqlite_schema WHERE name = 'wall'") == [
@@ -50,6 +52,7 @@ def test_a_view_with_text_ids_is_taken_as_it_is(posts: Office) -> None:
         assert with_text_id(transaction, " select id, title from posts; ") == "select id, title from posts"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
@@ -142,6 +145,7 @@ def test_a_broken_view_stops_no_change_and_no_other_view(posts: Office) -> None:
     assert posts.found("wall").fields[1].max == 7  # type: ignore[attr-defined]
 
 
+@pytest.mark.sqlite
 def test_a_renamed_view_leaves_nothing_behind(posts: Office) -> None:
     posts.create("wall", type="view", viewQuery="select id from posts")
     posts.update("wall", name="board", viewQuery="select id, title from posts")

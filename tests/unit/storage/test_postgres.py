@@ -248,3 +248,27 @@ class TestTables:
                 ddl.create_table(tx, NOTES.replaced(name=name))
                 tx.run(f"INSERT INTO \"{name}\" (id, data) VALUES ('1', rowcast.json_text(?))", [5])
                 assert tx.rows(f'SELECT id FROM "{name}" WHERE rowcast.eq(data, ?)', ["5"]) == [("1",)]
+
+
+def test_a_view_steps_aside_while_a_column_is_converted(storage: PostgresStorage) -> None:
+    single = NOTES.replaced(
+        fields=tuple(
+            SelectField(id="s", name="tags", values=("a", "b"), max_select=1) if field.id == "s" else field
+            for field in NOTES.fields
+        )
+    )
+    with storage.write() as tx:
+        ddl.create_table(tx, single)
+        ddl.create_view(tx, "seen", "SELECT id, tags, camelCase FROM notes")
+        tx.run("INSERT INTO notes (id, tags) VALUES ('1', 'a')")
+        ddl.sync_table(tx, single, NOTES)
+        assert tx.rows("SELECT tags FROM seen") == [('["a"]',)]
+
+
+def test_many_rows_lose_what_no_text_can_hold(storage: PostgresStorage) -> None:
+    with storage.write() as tx:
+        tx.run("CREATE TABLE c (id text)")
+        tx.run_many("INSERT INTO c VALUES (?)", [["a\0b"]])
+        assert tx.rows("SELECT id FROM c") == [("a\ufffdb",)]
+    with pytest.raises(StorageError, match="NUL"), storage.write() as tx:
+        tx.run("INSERT INTO c VALUES (?)", ["a\0b"])

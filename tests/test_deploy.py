@@ -18,7 +18,7 @@ from rowcast.config import Config
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 
-NOT_YET = {"--db", "--bus"}
+NOT_YET = {"--db"}
 """Options that the files use and the command does not know yet."""
 
 GRACE_S = 10

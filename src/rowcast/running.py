@@ -125,7 +125,7 @@ class Running:
             log=log,
             bus=bus,
             link=link,
-            refresh=fresh.refresh,
+            fresh=fresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
         storage.publish = self.measuring.publishing(follower.publish)

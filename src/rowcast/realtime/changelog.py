@@ -20,7 +20,7 @@ import secrets
 import string
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -31,7 +31,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
 from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
 from rowcast.schema.rows import from_row, moved, new_record, to_row
-from rowcast.sql import SQLValue
+from rowcast.sql import SQLValue, quote
 from rowcast.storage import Reader, Storage, Transaction
 from rowcast.storage.ddl import has_table
 from rowcast.storage.directory import CHANGES_TABLE
@@ -92,6 +92,8 @@ class ChangeLog:
         self._recent: deque[Logged] = deque(maxlen=_IN_MEMORY)
         self._since_trim = 0
         self._schema: SQLValue = None
+        # Called with the position that the numbers of this process begin anew behind, and whether all since is there.
+        self.on_adopted: Callable[[Position, bool], None] = lambda _position, _is_whole: None
         with storage.read() as reader:
             self._is_stored = _is_there(reader)
             self._end = (_last(reader) if self._is_stored else None) or Position(0, self._tag)
@@ -142,8 +144,6 @@ class ChangeLog:
 
     def last(self, reader: Reader) -> Position:
         """Return the position of the last change that `reader` sees."""
-        if not self._is_stored and _is_there(reader):
-            self._is_stored = True
         return (_last(reader) if self._is_stored else None) or self._end
 
     def is_lost(self, reader: Reader, number: int) -> bool:
@@ -157,7 +157,7 @@ class ChangeLog:
             " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
             [number, end, limit],
         )
-        return [self._change(*row) for row in rows]
+        return [_with_key(reader, self._change(*row)) for row in rows]
 
     def start(self, asked: Position | None) -> tuple[Position, bool]:
         """Return where a stream with a cursor starts: at the position it asks for, if all behind it is at hand.
@@ -179,11 +179,13 @@ class ChangeLog:
             if self._is_stored:
                 return
             tx.serialize()
-            if not _is_there(tx):
-                tx.run(_CREATE.format(table=CHANGES_TABLE, number=tx.dialect.whole_number))
-                end = self._end
-                number = self.numbers.create(tx, end)
-                tx.run(_INSERT, [number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
+            if _is_there(tx):
+                self._adopt(tx)
+                return
+            tx.run(_CREATE.format(table=CHANGES_TABLE, number=tx.dialect.whole_number))
+            end = self._end
+            number = self.numbers.create(tx, end)
+            tx.run(_INSERT, [number, end.tag, int(time.time() * 1000), _START, "", "", "{}", "{}"])
             tx.on_commit(self._mark_stored)
 
     def settle(self) -> None:
@@ -196,6 +198,12 @@ class ChangeLog:
             )
         if row is not None:
             self.skip_to(Position(int(row[0] or 0), str(row[1])))
+    def is_begun(self) -> bool:
+        """Whether the log is in the database, whoever has begun it."""
+        if self._is_stored:
+            return True
+        with self._storage.read() as reader:
+            return _is_there(reader)
 
     def _mark_stored(self) -> None:
         self._is_stored = True
@@ -205,7 +213,23 @@ class ChangeLog:
         if not self._is_stored:
             schema = tx.value(tx.dialect.schema_version.format(CHANGES_TABLE))
             if schema != self._schema:
-                self._schema, self._is_stored = schema, _is_there(tx)
+                self._schema = schema
+                if _is_there(tx):
+                    self._adopt(tx)
+
+    def _adopt(self, tx: Transaction) -> None:
+        """Go on in the log that another process has begun.
+
+        What this one has numbered by itself was committed before the log began, and is told; its
+        numbers mean nothing there, and nobody has a cursor to them.
+        """
+        row = tx.row(f"SELECT number, tag, action FROM {CHANGES_TABLE} ORDER BY number LIMIT 1")
+        number, tag, action = row or (self._end.number, self._end.tag, _START)
+        is_whole = action == _START
+        position = Position(int(number or 0) - (not is_whole), str(tag))
+        self.skip_to(position)
+        self._is_stored = True
+        self.on_adopted(position, is_whole)
 
     def knows(self, reader: Reader, position: Position) -> bool:
         """Whether all changes behind a position are at hand."""
@@ -301,6 +325,16 @@ class ChangeLog:
 def _no_change(message: Message) -> Change:
     """Return what stands for a message in a replay, which does not repeat it: a change that nobody can listen to."""
     return Change("delete", new_record(Collection(id=f"@{message.topic}")), position=message.position)
+
+
+def _with_key(reader: Reader, change: Logged) -> Logged:
+    """Give an account that was updated its present token key, which is never logged: it tells whether tokens ended."""
+    if not isinstance(change, Change) or change.action != "update" or not change.record.collection.is_auth:
+        return change
+    record = change.record
+    key = reader.value(f"SELECT tokenKey FROM {quote(record.collection.name)} WHERE id = ?", [record.id])
+    values = {**record.values, "tokenKey": key if isinstance(key, str) else ""}
+    return replace(change, record=replace(record, values=values))
 
 
 def _is_there(reader: Reader) -> bool:

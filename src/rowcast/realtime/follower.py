@@ -5,9 +5,12 @@ told before. Where other processes have committed in between, their changes are 
 from the log first. They are looked for when another process gives a hint, and every
 now and then without one: a hint may be lost, the log is the truth.
 
-Rule 1: `_told` and what is published move together, under `_lock`. Rule 2: numbers
-in the log have no holes; where some are missing, changes are lost (this process
-slept longer than the log is kept), and the streams are told so by being closed.
+Rule 1: the end of the log of this process and what is published move together, under
+`_lock`, and nobody waits for a snapshot while holding it: the event loop closes
+snapshots and may want the lock. Rule 2: numbers in the log have no holes; where some are
+missing, changes are lost (this process slept longer than the log is kept), and the
+streams are told so by being closed. Rule 3: a change is told only when the catalog is at
+least as new as the change, else it might be judged by a rule that was replaced before it.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from rowcast.bus import Bus, Link, Lost
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
+from rowcast.schema.rows import new_record
 from rowcast.sql import Snapshot
-from rowcast.storage import BudgetExceededError, Storage, StorageError
+from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +40,24 @@ _PERIOD_S = 0.1
 _PERIOD_ALONE_S = 1.0
 """How often the log is looked at without a hint, with and without other processes at hand."""
 
+
 _PERIOD_UNDECIDED_S = 0.004
 """How soon it is looked at again while transactions that have numbers are about to commit."""
+
+_LOCK_S = 0.02
+"""How long the event loop, or a writer whose turn others wait for, waits for whoever reads the log."""
+
+
+class Fresh(Protocol):
+    """Settings and catalog as they are stored (see `storage.freshness`)."""
+
+    def is_current(self, reader: Reader) -> bool:
+        """Whether nothing that `reader` sees is still to be taken over."""
+        ...
+
+    def refresh(self) -> None:
+        """Take over what has changed."""
+        ...
 
 
 class Follower:
@@ -55,25 +76,30 @@ class Follower:
         log: ChangeLog,
         bus: Bus,
         link: Link,
-        refresh: Callable[[], None],
+        fresh: Fresh,
         wants_state: Callable[[Collection], bool],
     ) -> None:
         self._storage = storage
         self._changes = log
         self._bus = bus
         self._link = link
-        self._refresh = refresh
+        self._fresh = fresh
         self._wants_state = wants_state
         self._lock = threading.Lock()
-        self._told = log.end.number
         self._state: Snapshot | None = None
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         # The states before changes of this process that the log has yet to tell, by number.
         self._own: dict[int, Snapshot] = {}
+        # Up to where numbers are decided that nobody used.
+        self._passed = 0
+        log.on_adopted = self._adopted
 
     def publish(self, changes: list[Logged]) -> None:
-        """Take the changes of a commit of this process; called under the lock of its commits."""
+        """Take the changes of a commit of this process; called under the storage's write lock.
+
+        Where they can't be told at once, whatever the reason, they are read from the log soon after.
+        """
         if not self._changes.numbers.is_dense:
             # Others may have committed in between, or be about to: the log tells them in order.
             for change in changes:
@@ -82,17 +108,58 @@ class Follower:
             self._wake_up()
             self._link.hint()
             return
-        with self._lock:
-            first = changes[0].position
-            if first is not None and first.number != self._told + 1:
-                self._read_behind(upto=first.number - 1)
-            self._tell(changes)
+        try:
+            is_told = self._tell_at_once(changes)
+        except BudgetExceededError:
+            is_told = False
+        except Exception:
+            _log.exception("changes could not be told at once; they are read from the log")
+            is_told = False
+        if not is_told:
+            for change in changes:
+                if isinstance(change, Change) and change.before is not None:
+                    change.before.close()
+            self._wake_up()
         self._link.hint()
 
     def _wake_up(self) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake.set)
+
+    def _tell_at_once(self, changes: list[Logged]) -> bool:
+        first = changes[0].position
+        number = first.number if first is not None else 0
+        if not self._changes.is_stored:
+            self._tell(changes)
+            return True
+        state = self._storage.snapshot() if number != self._told + 1 else None
+        try:
+            if not self._is_current(state):
+                return False
+            if not self._lock.acquire(timeout=_LOCK_S):
+                return False
+            try:
+                if state is not None:
+                    self._read_behind(state, upto=number - 1)
+                if number != self._told + 1:
+                    # A reader of the log was faster, or is behind where this one did not look.
+                    return self._told >= number
+                self._tell(changes)
+            finally:
+                self._lock.release()
+        finally:
+            if state is not None:
+                state.close()
+        return True
+
+    def _is_current(self, state: Snapshot | None) -> bool:
+        if not self._link.has_others:
+            return True
+        if state is not None:
+            return self._fresh.is_current(state)
+        with self._storage.read() as reader:
+            return self._fresh.is_current(reader)
 
     def hint(self) -> None:
         """Look for changes of other processes soon. Called on the event loop."""
@@ -111,6 +178,9 @@ class Follower:
                     await self._catch_up()
                 except StorageError as error:
                     _log.warning("the log of changes can't be read: %s", error)
+                except Exception:
+                    _log.exception("changes of other processes could not be told; streams start anew")
+                    await asyncio.to_thread(self._give_up)
         finally:
             self._let_go()
 
@@ -122,68 +192,85 @@ class Follower:
     async def _catch_up(self) -> None:
         try:
             with self._storage.budget():
-                self.catch_up()
+                self.catch_up(_LOCK_S)
         except BudgetExceededError:
             await asyncio.to_thread(self.catch_up)
 
-    def catch_up(self) -> None:
-        """Tell what other processes have committed. From any thread."""
-        if self._link.has_others:
+    def catch_up(self, patience_s: float = -1) -> None:
+        """Tell what other processes have committed. From any thread.
+
+        Raises BudgetExceededError where somebody else is at it for longer than `patience_s`.
+        """
+        if self._link.has_others or self._changes.is_begun():
             # They hear of this process by the log alone.
             self._changes.store()
-        self._refresh()
-        with self._lock:
-            self._read_behind()
-
-    def _read_behind(self, upto: int | None = None) -> None:
-        """Tell the changes behind the last told one, those up to a number or all."""
-        decided = self._changes.numbers.decided(self._storage)
-        if decided is not None and decided <= self._told:
-            return
-        state = self._storage.snapshot()
         is_kept = False
+        # Before the snapshot, which so has all that is decided.
+        decided = self._changes.numbers.decided(self._storage)
+        state = self._storage.snapshot()
         try:
-            last = self._changes.last(state)
-            if last.number <= self._told and decided is None:
-                # Also after a restored backup, which starts a process anew.
-                return
-            end = decided if decided is not None else last.number if upto is None else upto
-            if decided is not None and self._changes.is_lost(state, self._told):
-                self._skip_to(last)
-            before = self._state
-            while self._told < end:
-                changes = self._changes.behind(state, self._told, end, _CHANGES)
-                first = changes[0].position if changes else None
-                if decided is not None and first is None:
-                    # The rest was never used.
-                    self._told = end
-                    break
-                if decided is None and (first is None or first.number != self._told + 1):
-                    self._skip_to(first or last)
-                    continue
-                self._tell([self._with_state(change, before) for change in changes])
-                before = None
-            if self._link.has_others:
+            # After the snapshot: nothing in it may be judged by rules that were replaced before.
+            self._fresh.refresh()
+            if not self._lock.acquire(timeout=patience_s):
+                raise BudgetExceededError("somebody else reads the log of changes")
+            try:
+                self._read_behind(state, decided=decided)
                 is_kept = self._keep(state)
+            finally:
+                self._lock.release()
         finally:
             if not is_kept:
                 state.close()
 
+    @property
+    def _told(self) -> int:
+        return max(self._changes.end.number, self._passed)
+
+    def _read_behind(self, state: Snapshot, *, upto: int | None = None, decided: int | None = None) -> None:
+        """Tell the changes behind the last told one, those up to a number, or all that a state has and are decided."""
+        if not self._changes.is_stored:
+            return
+        last = self._changes.last(state)
+        end = decided if decided is not None else last.number if upto is None else upto
+        if decided is not None and decided > self._told and self._changes.is_lost(state, self._told):
+            self._skip_to(last)
+        before = self._state
+        while self._told < end:
+            changes = self._changes.behind(state, self._told, end, _CHANGES)
+            first = changes[0].position if changes else None
+            if decided is not None and first is None:
+                # The rest was never used.
+                self._passed = end
+                break
+            if decided is None and (first is None or first.number != self._told + 1):
+                self._skip_to(first or last)
+                continue
+            self._tell([self._with_state(change, before) for change in changes])
+            before = None
+
     def _tell(self, changes: Sequence[Logged]) -> None:
         self._changes.publish(changes)
         self._bus.publish(changes)
-        last = changes[-1].position
-        if last is not None:
-            self._told = last.number
 
     def _skip_to(self, position: Position) -> None:
         """Go on at a position, or right before the first change that is still there."""
         number = max(position.number - 1, self._told + 1)
         _log.warning("changes %d to %d of other processes are lost; streams start anew", self._told + 1, number)
-        behind = Position(number, position.tag)
-        self._changes.skip_to(behind)
-        self._bus.publish((Lost(behind),))
-        self._told = number
+        self._lose(Position(number, position.tag))
+
+    def _lose(self, position: Position) -> None:
+        self._changes.skip_to(position)
+        self._bus.publish((Lost(position),))
+
+    def _give_up(self) -> None:
+        """Leave out what can't be told."""
+        with contextlib.suppress(StorageError), self._storage.read() as reader, self._lock:
+            self._lose(self._changes.last(reader))
+
+    def _adopted(self, position: Position, is_whole: bool) -> None:  # noqa: FBT001 - what `on_adopted` is called with
+        """Have the hub count on from where another process has begun to store the log."""
+        nothing = Change("delete", new_record(Collection(id="")), position=position)
+        self._bus.publish((nothing if is_whole else Lost(position),))
 
     def _with_state(self, change: Logged, before: Snapshot | None) -> Logged:
         if not isinstance(change, Change) or change.action == "create":
@@ -197,8 +284,12 @@ class Follower:
         return change
 
     def _keep(self, state: Snapshot) -> bool:
-        """Keep a state for what is deleted next, in place of the one before."""
+        """Keep a state for what others delete next, in place of an older one, which would keep SQLite's log from
+        being emptied.
+        """
         self._let_go()
+        if not self._link.has_others:
+            return False
         self._state = state
         return True
 

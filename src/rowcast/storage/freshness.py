@@ -49,6 +49,10 @@ class Freshness:
         self._seen: Row | None = None
         self._lock = threading.Lock()
 
+    def is_current(self, reader: Reader) -> bool:
+        """Whether nothing that `reader` sees is still to be taken over."""
+        return reader.row(_LOOK) == self._seen
+
     def refresh(self) -> None:
         """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
         with self._storage.read() as reader:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rowcast.bus import Answer, Event, Lost
+from rowcast.bus import Answer, Event, Link, Lost
+from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
+from rowcast.config import SettingsRef
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.schema.catalog import CatalogRef
@@ -17,6 +19,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Message
 from rowcast.schema.rows import new_record
 from rowcast.storage.directory import DataDir, open_directory
+from rowcast.storage.freshness import Freshness
 
 
 class Near:
@@ -41,18 +44,32 @@ class Near:
 class Node:
     """What one process has of a data directory."""
 
-    def __init__(self, path: Path, *, wants_state: bool = False, retention: Retention | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wants_state: bool = False,
+        retention: Retention | None = None,
+        link: Link | None = None,
+    ) -> None:
         self.directory: DataDir = open_directory(path)
         self.storage = self.directory.data
-        self.log = ChangeLog(self.storage, CatalogRef(self.directory.catalog), retention or Retention())
+        self.catalog = CatalogRef(self.directory.catalog)
+        self.log = ChangeLog(self.storage, self.catalog, retention or Retention())
         self.storage.before_commit = self.log.record
         self.bus = MemoryBus()
         self.follower = Follower(
             storage=self.storage,
             log=self.log,
             bus=self.bus,
-            link=Near(),
-            refresh=lambda: None,
+            link=link or Near(),
+            fresh=Freshness(
+                self.storage,
+                self.catalog,
+                SettingsRef(self.directory.settings, self.directory.key),
+                load_settings=lambda _: None,
+                on_change=lambda _before, _after: None,
+            ),
             wants_state=lambda _: wants_state,
         )
         self.storage.publish = self.follower.publish
@@ -174,3 +191,108 @@ def test_a_log_that_another_begins_to_store_is_stored_here_too(tmp_path: Path) -
     assert len(second.ids()) == 1
     first.close()
     second.directory.close()
+
+
+def test_who_numbered_alone_goes_on_in_the_log_that_another_begins(tmp_path: Path) -> None:
+    one = Node(tmp_path / "pb_data", link=Alone("one"))
+    one.write("a", "b", "c")
+    assert not one.log.is_stored
+    two = Node(tmp_path / "pb_data")
+    two.write("d", "e")
+    one.follower.catch_up()
+    one.write("f")
+    two.follower.catch_up()
+    heard = one.heard()
+    assert not any(isinstance(event, Lost) for event in heard)
+    assert [event.record.id for event in heard if isinstance(event, Change)] == ["a", "b", "c", "", "d", "e", "f"]
+    assert two.ids() == ["d", "e", "f"]
+    assert one.log.end == two.log.end
+    for node in (one, two):
+        node.directory.close()
+
+
+def test_a_cursor_that_is_asked_for_after_another_began_the_log_is_one_of_the_log(tmp_path: Path) -> None:
+    one = Node(tmp_path / "pb_data", link=Alone("one"))
+    one.write("a", "b", "c")
+    two = Node(tmp_path / "pb_data")
+    start, _ = one.log.start(None)
+    with one.storage.read() as reader:
+        assert one.log.last(reader) == start == two.log.end
+    for node in (one, two):
+        node.directory.close()
+
+
+def test_an_account_that_another_changed_comes_with_its_token_key(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+    one.write("a")
+    with one.storage.write() as tx:
+        tx.run("UPDATE users SET name = 'Ann' WHERE id = 'a'")
+        record = new_record(one.users)
+        record.values |= {"id": "a", "name": "Ann"}
+        tx.changes.append(Change("update", record, new_record(one.users)))
+    two.follower.catch_up()
+    updated = two.heard()[-1]
+    assert isinstance(updated, Change)
+    assert updated.record.text("name") == "Ann"
+    # Else its streams would count as those of an account whose tokens have ended.
+    assert updated.record.text("tokenKey") == "key of a"
+
+
+def test_what_could_not_be_told_at_once_is_told_soon_after(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+    two.write("a")
+    held = [one.storage.snapshot() for _ in range(63)]
+    with one.storage.budget():
+        # What another has committed can't be read first: no snapshot is to be had.
+        one.write("b")
+    before = one.log.end
+    for snapshot in held:
+        snapshot.close()
+    one.follower.catch_up()
+    assert before != one.log.end == two.log.last(one.storage.snapshot())
+    assert one.ids() == ["a", "b"]
+
+
+def test_nothing_is_told_before_the_rules_are_known_that_it_was_written_under(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+    with two.storage.write() as tx:
+        tx.run("UPDATE _collections SET listRule = NULL, updated = '2099-01-01 00:00:00.000Z' WHERE name = 'users'")
+    two.write("a")
+    end = one.log.end
+    one.write("b")
+    assert one.log.end == end
+    one.follower.catch_up()
+    assert one.ids() == ["a", "b"]
+    users = one.catalog.current.find("users")
+    assert users is not None
+    assert users.list_rule is None
+
+
+def test_the_state_for_deletes_is_as_new_as_what_this_one_wrote_itself(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+    one.write("a")
+    two.follower.catch_up()
+    two.write("b")
+    two.follower.catch_up()
+    one.write("a", delete=True)
+    two.follower.catch_up()
+    deleted = two.heard()[-1]
+    assert isinstance(deleted, Change)
+    assert deleted.before is not None
+    # An old state would keep SQLite's log from being emptied as well.
+    assert deleted.before.value("SELECT count(*) FROM users WHERE id IN ('a', 'b')") == 2
+    deleted.before.close()
+
+
+def test_no_state_is_kept_when_the_others_are_gone(tmp_path: Path) -> None:
+    link = Near()
+    one, two = Node(tmp_path / "pb_data"), Node(tmp_path / "pb_data", link=link)
+    one.write("a")
+    two.follower.catch_up()
+    one.directory.close()
+    link.has_others = False
+    two.follower.catch_up()
+    two.write("b")
+    two.storage.checkpoint()
+    assert Path(f"{two.storage.path}-wal").stat().st_size == 0  # type: ignore[attr-defined]
+    two.directory.close()

@@ -22,9 +22,19 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=300.0, help="how long to write (default: 300)")
     options.add_argument("--clients", type=int, default=48, help="how many clients (default: 48)")
     options.add_argument("--writes", type=float, default=120.0, help="writes per second at most (default: 120)")
+    options.add_argument("--workers", type=int, default=0, help="serve with so many workers (default: none)")
+    options.add_argument("--nodes", type=int, default=1, help="so many servers on one directory (default: 1)")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = options.parse_args()
-    plan = Plan(seconds=given.seconds, clients=given.clients, writes_per_s=given.writes, seed=given.seed)
+    plan = Plan(
+        seconds=given.seconds,
+        clients=given.clients,
+        writes_per_s=given.writes,
+        seed=given.seed,
+        workers=given.workers,
+        nodes=given.nodes,
+        server_lives_s=(2.0, 6.0) if given.workers or given.nodes > 1 else (5.0, 15.0),
+    )
     directory = Path(tempfile.mkdtemp(prefix="rowcast-soak-"))
     print(f"{plan.clients} clients for {plan.seconds:g} s, seed {plan.seed}")
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A real server, writers, and many clients whose connections are cut, frozen and resumed while the server is killed.
+"""Real servers, writers, and many clients whose connections are cut, frozen and resumed while servers are killed.
 
 Only collects: what each connection brought and which writes were answered. `checker`
 says afterwards whether something was lost. All randomness comes from one seed; what the
@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 import string
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,14 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.server import command, free_port, upsert_superuser
-from tests.e2e.wire import Frame, StreamError, Wire, WireStream, open_stream
+from tests.e2e.server import upsert_superuser
+from tests.e2e.wire import Frame, Wire, WireStream, open_stream
 from tests.soak.checker import PROGRESS, Ack, Change, Client, Got, Session
-from tests.soak.world import CHOICES, GUEST, KINDS, PEOPLE, ROOT, WRITTEN, World, build, read_log
+from tests.soak.fleet import BROKEN, Fleet
+from tests.soak.world import CHOICES, GUEST, KINDS, PEOPLE, ROOT, WRITTEN, World, build, last_position, read_log
 
-_READY_WITHIN_S = 30.0
 _DONE_WITHIN_S = 60.0
-_BROKEN = (OSError, EOFError, StreamError, TimeoutError)
 _PAD = "x" * 20_000
 
 
@@ -43,6 +40,11 @@ class Plan:
     open_for_s: float = 0.8
     """How long a connection is open on average before something happens to it."""
     server_lives_s: tuple[float, float] = (5.0, 15.0)
+    """How long it takes until something happens to a process of the server."""
+    workers: int = 0
+    nodes: int = 1
+    stops_for_s: float = 4.0
+    """How long a process that is stopped stays so at most."""
     freezes_for_s: float = 1.0
     long_freezes: bool = True
     """Whether some clients stay frozen until the server closes them as slow."""
@@ -60,61 +62,13 @@ class Journal:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-class Server:
-    """`rowcast serve` on one directory and one port, life after life."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.log = data_dir.parent / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as sink:
-            return subprocess.Popen(
-                [*command("rowcast"), "serve", "--dir", str(self.data_dir), "--http", f"127.0.0.1:{self.port}"],
-                cwd=self.data_dir.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-            )
-
-    async def start(self) -> None:
-        """Start it and wait until it answers. Raises AssertionError with its output where it does not."""
-        self._process = self._spawn()
-        gives_up_at = time.monotonic() + _READY_WITHIN_S
-        wire = Wire(self.port)
-        while True:
-            with contextlib.suppress(*_BROKEN):
-                status, _ = await wire.call("GET", "/api/health")
-                if status == 200:
-                    wire.close()
-                    return
-            assert self._process.poll() is None, self.log.read_text(errors="replace")
-            assert time.monotonic() < gives_up_at, self.log.read_text(errors="replace")
-            await asyncio.sleep(0.02)
-
-    async def end(self, by: signal.Signals) -> int:
-        """End it and return its exit status."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(by)
-        return await asyncio.to_thread(self._process.wait)
-
-    def kill(self) -> None:
-        """Leave nothing behind, whatever happened."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-
 class Soak:
     """One run."""
 
     def __init__(self, plan: Plan, directory: Path) -> None:
         self.plan = plan
         self.journal = Journal()
-        self.server = Server(directory / "pb_data")
+        self.server = Fleet(directory / "pb_data", workers=plan.workers, nodes=plan.nodes, stops_for_s=plan.stops_for_s)
         self.world: World | None = None
         self._random = random.Random(plan.seed)
         self._seq = 0
@@ -131,13 +85,13 @@ class Soak:
             # From the first cursor on the log is kept on disk.
             (await open_stream(server.port, query="?cursor=")).cut()
             await self._play()
-            assert await server.end(signal.SIGTERM) == 0, "the server did not end well"
+            assert not any(await server.end()), "a server did not end well"
         finally:
-            server.kill()
+            await server.clear()
         journal = self.journal
+        journal.counts.update(server.counts)
         journal.changes, journal.first = read_log(server.data_dir)
-        if b"Traceback" in server.log.read_bytes():
-            journal.faults.append(f"the server failed, see {server.log}")
+        journal.faults += [f"the server failed, see {log}" for log in server.logs if b"Traceback" in log.read_bytes()]
         return journal, self.world
 
     async def _play(self) -> None:
@@ -148,7 +102,7 @@ class Soak:
             await self._kill_until(time.monotonic() + plan.seconds)
             self.is_written.set()
             await _all(writers)
-            self._end = await self._last_position()
+            self._end = await asyncio.to_thread(last_position, self.server.data_dir)
             await _all(clients)
         finally:
             for task in (*clients, *writers):
@@ -162,15 +116,7 @@ class Soak:
             await asyncio.sleep(max(0.0, min(lives_until, ends_at) - time.monotonic()))
             if time.monotonic() >= ends_at:
                 return
-            by = signal.SIGTERM if chance.random() < 0.2 else signal.SIGKILL
-            await self.server.end(by)
-            self.journal.counts[by.name] += 1
-            await self.server.start()
-
-    async def _last_position(self) -> str:
-        stream = await open_stream(self.server.port, query="?cursor=")
-        stream.cut()
-        return str(stream.connected["cursor"])
+            await self.server.fault(chance)
 
     # -- clients ---------------------------------------------------------------
 
@@ -235,7 +181,7 @@ class _Listening:
                 await self._live(stream, session, chance.expovariate(1 / plan.open_for_s))
                 if chance.random() < 0.3:
                     await self._freeze(stream, session)
-        except _BROKEN:
+        except BROKEN:
             self._counts["broken by the server"] += 1
         finally:
             stream.cut()
@@ -251,7 +197,7 @@ class _Listening:
             await asyncio.sleep(0.1)
             return False
         session = self._client.sessions[-1]
-        with contextlib.suppress(*_BROKEN):
+        with contextlib.suppress(*BROKEN):
             if not await self._subscribe(stream, session):
                 return False
             # A running stream whose topics are submitted again is told how far it is; one that catches up is not.
@@ -277,7 +223,7 @@ class _Listening:
                 open_stream(self._soak.server.port, query=query, headers=headers, buffer_bytes=4_096 if small else 0),
                 10,
             )
-        except _BROKEN:
+        except BROKEN:
             self._counts["refused"] += 1
             return None
         said = stream.connected
@@ -363,29 +309,40 @@ class _Writing:
         self._number = number
         self._chance = chance
         self._wire = Wire(soak.server.port)
-        self._mine: list[tuple[str, str]] = []
+        # Collection, id, and the note that a record goes with.
+        self._mine: list[tuple[str, str, str]] = []
 
     async def write_once(self) -> None:
         """Create, change or delete a record, or create some in one transaction."""
         kind = self._chance.random()
+        if self._chance.random() < 0.1:
+            # As often to each process: a kept connection would stay with one.
+            self._wire.close()
         if kind < 0.1:
             await self._batch()
+        elif kind < 0.14:
+            await self._change_account()
         elif kind < 0.5 or len(self._mine) < 5:
             collection, body = self._chance.choice(WRITTEN), self._body()
-            if await self._do("POST", f"/api/collections/{collection}/records", body, [("create", body)]):
-                self._mine.append((collection, str(body["id"])))
+            origin = self._origin(collection)
+            path = f"/api/collections/{collection}/records"
+            if await self._do("POST", path, {**body, "origin": origin}, [("create", body)]):
+                self._mine.append((collection, str(body["id"]), origin))
         else:
             await self._touch(is_delete=kind > 0.85 or len(self._mine) > 200)
 
     async def _touch(self, *, is_delete: bool) -> None:
         # Taken out first: where the answer is missing nobody knows what is in the record.
-        collection, record_id = self._mine.pop(self._chance.randrange(len(self._mine)))
+        collection, record_id, origin = self._mine.pop(self._chance.randrange(len(self._mine)))
+        if is_delete:
+            # They go with it.
+            self._mine = [each for each in self._mine if each[2] != record_id]
         path = f"/api/collections/{collection}/records/{record_id}"
         body = {**self._body(), "id": record_id}
         if is_delete:
             await self._do("DELETE", path, None, [("delete", body)])
         elif await self._do("PATCH", path, body, [("update", body)]):
-            self._mine.append((collection, record_id))
+            self._mine.append((collection, record_id, origin))
 
     async def _batch(self) -> None:
         bodies = [(self._chance.choice(WRITTEN), self._body()) for _ in range(self._chance.randint(2, 5))]
@@ -394,7 +351,23 @@ class _Writing:
             for collection, body in bodies
         ]
         if await self._do("POST", "/api/batch", {"requests": requests}, [("create", body) for _, body in bodies]):
-            self._mine += [(collection, str(body["id"])) for collection, body in bodies]
+            self._mine += [(collection, str(body["id"]), "") for collection, body in bodies]
+
+    async def _change_account(self) -> None:
+        """Change what no right depends on: the streams of the account must go on as they are."""
+        world = self._soak.world
+        assert world is not None
+        person = self._chance.choice(tuple(world.people.values()))
+        body = {"name": f"seen {self._soak.next_seq()}"}
+        self._wire.token, token = world.tokens[ROOT], self._wire.token
+        await self._do("PATCH", f"/api/collections/people/records/{person}", body, [])
+        self._wire.token = token
+        self._soak.journal.counts["changes of accounts"] += 1
+
+    def _origin(self, collection: str) -> str:
+        """Return a note that a new record is deleted with, or none."""
+        notes = [each[1] for each in self._mine if each[0] == "notes"] if collection != "notes" else []
+        return self._chance.choice(notes) if notes and self._chance.random() < 0.4 else ""
 
     def _body(self) -> dict[str, Any]:
         chance, world = self._chance, self._soak.world
@@ -415,7 +388,7 @@ class _Writing:
         sent = time.monotonic()
         try:
             status, answer = await asyncio.wait_for(self._wire.call(method, path, body), 30)
-        except _BROKEN:
+        except BROKEN:
             journal.counts["writes without an answer"] += 1
             self._wire.close()
             await asyncio.sleep(0.05)

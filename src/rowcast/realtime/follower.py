@@ -112,7 +112,7 @@ class Follower:
             is_told = self._tell_at_once(changes)
         except BudgetExceededError:
             is_told = False
-        except Exception:
+        except Exception:  # noqa: BLE001 - the commit stands, and must be told
             _log.exception("changes could not be told at once; they are read from the log")
             is_told = False
         if not is_told:
@@ -178,7 +178,7 @@ class Follower:
                     await self._catch_up()
                 except StorageError as error:
                     _log.warning("the log of changes can't be read: %s", error)
-                except Exception:
+                except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more
                     _log.exception("changes of other processes could not be told; streams start anew")
                     await asyncio.to_thread(self._give_up)
         finally:
@@ -267,7 +267,7 @@ class Follower:
         with contextlib.suppress(StorageError), self._storage.read() as reader, self._lock:
             self._lose(self._changes.last(reader))
 
-    def _adopted(self, position: Position, is_whole: bool) -> None:  # noqa: FBT001 - what `on_adopted` is called with
+    def _adopted(self, position: Position, is_whole: bool) -> None:
         """Have the hub count on from where another process has begun to store the log."""
         nothing = Change("delete", new_record(Collection(id="")), position=position)
         self._bus.publish((nothing if is_whole else Lost(position),))

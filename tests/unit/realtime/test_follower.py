@@ -294,5 +294,5 @@ def test_no_state_is_kept_when_the_others_are_gone(tmp_path: Path) -> None:
     two.follower.catch_up()
     two.write("b")
     two.storage.checkpoint()
-    assert Path(f"{two.storage.path}-wal").stat().st_size == 0  # type: ignore[attr-defined]
+    assert Path(f"{two.storage.path}-wal").stat().st_size == 0
     two.directory.close()

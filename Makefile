@@ -88,7 +88,7 @@ docs: $(VENV)/.server $(VENV)/.dev ## build the pages into site/, warnings are e
 conformance: $(VENV)/.server $(VENV)/.dev ## replay the recorded requests of the reference, if they are there
 	$(BIN)/python -m tests.conformance.replay
 
-soak: $(VENV)/.server $(VENV)/.dev ## cut, freeze, resume and kill for minutes; nothing may be lost (SOAK_ARGS="--seconds 60")
+soak: $(VENV)/.server $(VENV)/.dev ## cut, freeze, resume and kill for minutes; nothing may be lost (SOAK_ARGS="--seconds 60 --workers 3 --nodes 2")
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 bench: $(VENV)/.server $(VENV)/.dev ## measure, and write benchmarks/RESULTS.md (BENCH_ARGS="--only plain")

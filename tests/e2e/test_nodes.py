@@ -161,3 +161,48 @@ def test_a_delete_is_told_to_those_who_saw_it_by_records_that_went_with_it(apis:
     assert next(action for action in iter(lambda: event(stream)["action"], "") if action != "create") == "update"
     apis[0].ok("DELETE", f"/api/collections/rooms/records/{room['id']}")
     assert event(stream)["action"] == "delete"
+
+
+def test_a_field_that_is_renamed_by_one_fails_no_request_of_the_other(apis: list[Api]) -> None:
+    record = apis[0].ok("POST", "/api/collections/notes/records", {"title": "x"})["id"]
+    statuses: set[tuple[str, int]] = set()
+    is_done = threading.Event()
+
+    def ask() -> None:
+        own = Api(f"http://127.0.0.1:{apis[0].port}")
+        while not is_done.is_set():
+            statuses.add(("GET", own.call("GET", "/api/collections/notes/records")[0]))
+            statuses.add(("PATCH", own.call("PATCH", f"/api/collections/notes/records/{record}", {})[0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        fields = apis[1].ok("GET", "/api/collections/notes")["fields"]
+        for field in fields:
+            field["name"] = f"title{number}" if field["name"].startswith("title") else field["name"]
+        apis[1].ok("PATCH", "/api/collections/notes", {"fields": fields})
+    is_done.set()
+    for thread in threads:
+        thread.join()
+    assert {status for method, status in statuses if method == "GET"} == {200}
+    assert {status for method, status in statuses if method == "PATCH"} <= {200, 503}
+
+
+def test_a_stream_keeps_its_account_when_another_changes_it_and_loses_it_with_its_password(apis: list[Api]) -> None:
+    body = {"email": "ann@example.com", "password": "correct horse", "passwordConfirm": "correct horse"}
+    ann = apis[0].ok("POST", "/api/collections/users/records", body)["id"]
+    apis[0].ok("PATCH", "/api/collections/notes", {"listRule": "@request.auth.id != ''"})
+    own = Api(f"http://127.0.0.1:{apis[0].port}")
+    own.sign_in("users", ("ann@example.com", "correct horse"))
+    stream, root = EventStream(own, ["notes/*"]), EventStream(apis[0], ["notes/*"])
+    apis[1].ok("PATCH", f"/api/collections/users/records/{ann}", {"name": "Ann"})
+    apis[1].ok("POST", "/api/collections/notes/records", {"title": "hers"})
+    assert titles(stream, 1) == ["hers"]
+    new = {"password": "another horse", "passwordConfirm": "another horse"}
+    apis[1].ok("PATCH", f"/api/collections/users/records/{ann}", new)
+    apis[1].ok("POST", "/api/collections/notes/records", {"title": "secret"})
+    apis[1].ok("PATCH", "/api/collections/notes", {"listRule": ""})
+    assert titles(root, 2) == ["hers", "secret"]
+    apis[0].ok("POST", "/api/collections/notes/records", {"title": "open"})
+    assert titles(stream, 1) == ["open"]

@@ -29,3 +29,26 @@ def test_streams_with_a_cursor_lose_nothing(tmp_path: Path) -> None:
     assert found.counts["resumed"] > 100
     assert found.counts["SIGKILL"] + found.counts["SIGTERM"] >= 2
     assert found.counts["events"] > 500
+
+
+def test_nothing_is_lost_between_workers_of_several_nodes(tmp_path: Path) -> None:
+    plan = Plan(
+        seconds=6,
+        clients=16,
+        writes_per_s=60,
+        open_for_s=0.4,
+        server_lives_s=(0.5, 1.0),
+        freezes_for_s=0.3,
+        long_freezes=False,
+        workers=2,
+        nodes=2,
+        stops_for_s=1.5,
+    )
+    found = soak(plan, tmp_path)
+    assert found.problems == []
+    assert found.counts["cuts"] > 40
+    assert found.counts["resumed"] > 40
+    assert found.counts["changes of accounts"] > 0
+    faults = ("SIGKILL of a worker", "SIGSTOP", "SIGHUP", "SIGTERM")
+    assert sum(found.counts[name] for name in faults) >= 3
+    assert found.counts["events"] > 200

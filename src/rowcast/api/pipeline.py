@@ -146,7 +146,28 @@ class Pipeline:
             raise BodyTooLargeError
         if route.guard is not None:
             route.guard(request)
-        return await route.handler(request)
+        return await self._handled(request, route)
+
+    async def _handled(self, request: Request, route: Route) -> Answer:
+        """Run the handler of a route; where collections changed under it, once more if it reads no body.
+
+        Another process, or a request in a thread, may have committed the change between the look at the collection
+        and its tables. What failed has left nothing behind. Raises ApiError (503) where it can't be run again.
+        """
+        catalog = self._catalog.current
+        try:
+            return await route.handler(request)
+        except Exception as error:
+            await self._freshen()
+            if self._catalog.current is catalog:
+                raise
+            if request.method in {"GET", "DELETE"}:
+                if route.tags:
+                    request.collection = self._collection(request.values[0], route.missing)
+                return await route.handler(request)
+            if isinstance(error, ApiError) and (error.status != BadRequestError.status or error.data):
+                raise
+            raise ApiError("The collection has changed meanwhile. Please try again.", status=503) from error
 
     def _collection(self, name_or_id: str, missing: str) -> Collection:
         collection = self._catalog.current.find(name_or_id)

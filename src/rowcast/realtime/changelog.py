@@ -198,6 +198,7 @@ class ChangeLog:
             )
         if row is not None:
             self.skip_to(Position(int(row[0] or 0), str(row[1])))
+
     def is_begun(self) -> bool:
         """Whether the log is in the database, whoever has begun it."""
         if self._is_stored:

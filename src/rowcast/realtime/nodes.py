@@ -97,6 +97,9 @@ class Nodes:
         except ApiError as error:
             return _encode(Reply(error.status, error.message))
         except Exception:  # noqa: BLE001 - the other node must get an answer
+            if self._hub.is_stopping:
+                # What it needs may be closed already; its streams are gone, as they would be a moment later.
+                return _encode(Reply(NotFoundError.status, "Missing or invalid client id."))
             _log.exception("a question of another node failed")
             return _encode(Reply(500))
         return _encode(Reply())

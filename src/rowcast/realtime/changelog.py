@@ -209,13 +209,6 @@ class ChangeLog:
         with self._storage.read() as reader:
             return _is_there(reader)
 
-    def is_begun(self) -> bool:
-        """Whether the log is in the database, whoever has begun it."""
-        if self._is_stored:
-            return True
-        with self._storage.read() as reader:
-            return _is_there(reader)
-
     def _mark_stored(self) -> None:
         self._is_stored = True
 

@@ -131,7 +131,7 @@ def claims(page: Path) -> list[tuple[str, str]]:
     """
     found, file = [], ""
     for line in page.read_text().splitlines():
-        for named, function in re.findall(r"`((?:unit|e2e|property|soak)/[^`:]+)?(?:::)?(test_\w+)?`", line):
+        for named, function in re.findall(r"`((?:unit|e2e|contract|property|soak)/[^`:]+)?(?:::)?(test_\w+)?`", line):
             file = named or file
             if named or function:
                 found.append((file, function))
@@ -155,7 +155,7 @@ def test_every_line_of_the_security_page_names_a_test() -> None:
         if line.startswith("| ") and not line.startswith(("| threat", "| ---"))
     ]
     assert len(rows) > 50
-    assert not [row for row in rows if not re.search(r"`(?:unit|e2e|property|soak)/", row.rsplit(" | ", 1)[1])]
+    assert not [row for row in rows if not re.search(r"`(?:unit|e2e|contract|property|soak)/", row.rsplit(" | ", 1)[1])]
 
 
 PLANTED = {

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.redis_server import RedisServer, running_redis
 from tests.s3 import S3Server, running_s3
 
 # A shared or slow machine must not decide whether a property holds.
@@ -29,3 +30,10 @@ def bucket(s3: S3Server) -> str:
     name = f"bucket-{secrets.token_hex(4)}"
     s3.make_bucket(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run one Redis server for all tests of a process; each uses a prefix of its own."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server

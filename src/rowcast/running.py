@@ -48,8 +48,8 @@ from rowcast.blobs import LocalBlobs
 from rowcast.blobs.configured import ConfiguredBlobs
 from rowcast.blobs.spool import Spool
 from rowcast.bus import CollectionChange
+from rowcast.bus.choice import link_of
 from rowcast.bus.memory import MemoryBus
-from rowcast.bus.sockets import link_of
 from rowcast.config import Config, SettingsRef
 from rowcast.credentials import TokenKind
 from rowcast.mail.configured import ConfiguredMailer
@@ -90,7 +90,7 @@ class Running:
         self.settings = SettingsRef(directory.settings, directory.key)
         self.bus = bus = MemoryBus()
         # Those who share a database find each other by it, whatever folder their files are in.
-        link = link_of(config.database or directory.path, new_node())
+        link = link_of(config.bus, config.database or directory.path, new_node())
         log = _log_of(storage, self.catalog, config)
         self.blobs = blobs = ConfiguredBlobs(self.settings, LocalBlobs(directory.files, directory.held))
         self.spool = Spool(directory.path)

@@ -12,10 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,18 @@ def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPE
 
 
 @contextmanager
-def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = (), port: int = 0) -> Iterator[Server]:
-    """Run a server on `data_dir` until the block ends. Raises ServerError if it does not answer in time."""
+def running(
+    kind: Kind,
+    data_dir: Path,
+    *,
+    options: Sequence[str] = (),
+    port: int = 0,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a server on `data_dir` until the block ends. Raises ServerError if it does not answer in time.
+
+    `more` stands in its environment.
+    """
     port = port or free_port()
     log = data_dir.parent / f"{data_dir.name}.{port}.log"
     options = ["--dev=false", *options] if kind == "reference" else options
@@ -92,7 +103,7 @@ def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = (), port: in
         process = subprocess.Popen(
             [*command(kind), "serve", "--dir", str(data_dir), "--http", f"127.0.0.1:{port}", *options],
             cwd=data_dir.parent,
-            env={**os.environ, **environment(kind, data_dir)},
+            env={**os.environ, **environment(kind, data_dir), **(more or {})},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -103,6 +114,15 @@ def running(kind: Kind, data_dir: Path, *, options: Sequence[str] = (), port: in
         yield server
     finally:
         stop(server)
+
+
+@contextmanager
+def apart(data_dir: Path, bus: str) -> Iterator[Server]:
+    """Run a server that sees no sockets of others, and has a bus."""
+    with tempfile.TemporaryDirectory() as folder:
+        more = {"XDG_RUNTIME_DIR": folder, "ROWCAST_BUS": bus}
+        with running("rowcast", data_dir, more=more) as server:
+            yield server
 
 
 def stop(server: Server, by: signal.Signals = signal.SIGTERM) -> int:

@@ -13,20 +13,26 @@ import msgspec
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Server, running, upsert_superuser
+from tests.e2e.server import Kind, Server, apart, running, upsert_superuser
+from tests.redis_server import RedisServer
 from tests.s3 import S3Server
 from tests.unit.mail.sink import running_sink
 
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module", params=["rowcast", "postgres"])
+@pytest.fixture(scope="module", params=["rowcast", "postgres", "redis"])
 def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[list[Server]]:
-    """Two servers on one data directory, with SQLite or on PostgreSQL."""
+    """Two servers on one data directory, with SQLite or on PostgreSQL, or with SQLite and Redis in place of sockets."""
     data_dir = tmp_path_factory.mktemp("nodes") / "pb_data"
-    upsert_superuser(request.param, data_dir)
+    kind: Kind = "postgres" if request.param == "postgres" else "rowcast"
+    upsert_superuser(kind, data_dir)
     with ExitStack() as stack:
-        yield [stack.enter_context(running(request.param, data_dir)) for _ in range(2)]
+        if request.param == "redis":
+            redis: RedisServer = request.getfixturevalue("redis_server")
+            yield [stack.enter_context(apart(data_dir, redis.url(data_dir.parent.name))) for _ in range(2)]
+        else:
+            yield [stack.enter_context(running(kind, data_dir)) for _ in range(2)]
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rowcast.auth.decoys import Decoys, MemoryDecoys
 from rowcast.auth.shared_decoys import SharedDecoys
-from rowcast.bus.sockets import LinkError, folder_of
+from rowcast.bus import LinkError
+from rowcast.bus.sockets import folder_of
 from rowcast.windows import Windows
 from rowcast.windows.memory import MemoryWindows
 from rowcast.windows.shared import SharedWindows

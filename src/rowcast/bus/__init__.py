@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rowcast.errors import RowcastError
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Message, Position
 
@@ -33,7 +34,7 @@ class Lost:
 
 Event = Change | CollectionChange | Message | Lost
 
-__all__ = ["Answer", "Bus", "Change", "CollectionChange", "Event", "Link", "Logged", "Lost", "Message"]
+__all__ = ["Answer", "Bus", "Change", "CollectionChange", "Event", "Link", "LinkError", "Logged", "Lost", "Message"]
 
 
 class Bus(Protocol):
@@ -50,6 +51,10 @@ class Bus(Protocol):
 
 Answer = Callable[[bytes], Awaitable[bytes]]
 """Answers a question of another node."""
+
+
+class LinkError(RowcastError):
+    """The link to other nodes can't be had as it was asked for."""
 
 
 class Link(Protocol):

@@ -22,9 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rowcast.bus import Answer, Link
+from rowcast.bus import Answer, Link, LinkError
 from rowcast.bus.alone import Alone
-from rowcast.errors import RowcastError
 
 _log = logging.getLogger("rowcast.bus")
 
@@ -36,10 +35,7 @@ _LOOK_S = 1.0
 _ANSWER_S = 5.0
 _MAX_BYTES = 8 << 20
 _LENGTH_BYTES = 4
-
-
-class LinkError(RowcastError):
-    """The folder of the sockets can't be used."""
+_BACKLOG = 2048
 
 
 def folder_of(data_dir: str | Path) -> Path:
@@ -111,7 +107,9 @@ class SocketLink:
         hints.bind(str(self._folder / (self.name + _HINT)))
         self._hints = hints
         asyncio.get_running_loop().add_reader(hints.fileno(), heard)
-        self._server = await asyncio.start_unix_server(serve, self._folder / (self.name + _ASK))
+        where = self._folder / (self.name + _ASK)
+        # A connection past the backlog is refused at once.
+        self._server = await asyncio.start_unix_server(serve, where, backlog=_BACKLOG)
         self._look()
         self._send(b"new")
         self._is_open = True

@@ -46,6 +46,14 @@ if TYPE_CHECKING:
     help="Serve numbers for Prometheus: at /metrics of an address of their own, or at /api/metrics for superusers.",
 )
 @click.option("--metrics-label", "metrics_labels", multiple=True, metavar="NAME=VALUE", help="A label of every number.")
+@click.option(
+    "--bus",
+    default="",
+    envvar="ROWCAST_BUS",
+    show_envvar=True,
+    metavar="URL",
+    help="The Redis server that connects the nodes, as redis://HOST:PORT/0?prefix=NAME.",
+)
 @click.option("--otel", is_flag=True, help="Send traces with OTLP, as the OTEL_* variables of the environment say.")
 @click.option(
     "--drain",
@@ -63,6 +71,7 @@ def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers
         )
     allowed = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
     config = config_of(options, http=http, origins=allowed or ("*",), workers=workers)
+    _check_bus(config.bus)
     sockets = [_listen(config.http)] if workers == 1 else _listen_each(config.http, workers)
     try:
         if workers == 1:
@@ -75,6 +84,16 @@ def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers
         for each in sockets:
             each.close()
     sys.exit(status)
+
+
+def _check_bus(bus: str) -> None:
+    """Tell what is wrong with the bus once, before there are workers."""
+    from rowcast.bus.choice import check
+
+    try:
+        check(bus)
+    except RowcastError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _listen(address: str) -> socket.socket:

@@ -57,6 +57,7 @@ def run_suite(suite: Path, server: Server, provider: str) -> list[Result]:
         pytest.fail(f"{error}\n{server.output()}")
 
 
+@pytest.mark.parametrize("kind", ["rowcast", "postgres", "reference"], indirect=True)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name.removesuffix(".test.mjs"))
 def test_sdk(suite: Path, server: Server, provider: str, subtests: pytest.Subtests) -> None:
     if not (SDK / "node_modules").is_dir():

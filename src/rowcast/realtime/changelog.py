@@ -336,7 +336,7 @@ def _with_key(reader: Reader, change: Logged) -> Logged:
     if not isinstance(change, Change) or change.action != "update" or not change.record.collection.is_auth:
         return change
     record = change.record
-    key = reader.value(f"SELECT tokenKey FROM {quote(record.collection.name)} WHERE id = ?", [record.id])
+    key = reader.value(f'SELECT "tokenKey" FROM {quote(record.collection.name)} WHERE id = ?', [record.id])
     values = {**record.values, "tokenKey": key if isinstance(key, str) else ""}
     return replace(change, record=replace(record, values=values))
 

@@ -68,7 +68,7 @@ demo: $(VENV)/.server ## serve sample data from a new directory, with a page to 
 # -- prove ----------------------------------------------------------------------------------------
 
 test: $(VENV)/.server $(VENV)/.dev ## run all tests (PYTEST_ARGS="-k filters")
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint types imports docs ## everything that is checked without running the server
 

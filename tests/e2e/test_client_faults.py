@@ -71,7 +71,7 @@ async def test_events_while_connections_break_all_the_time_come_once_and_in_orde
             assert await titles(plain, 60) == expected
             assert await titles(filtered, 60) == expected
             await writer
-    assert proxy.accepted > 5
+    assert proxy.accepted > 2
 
 
 async def test_a_kill_and_a_restart_lose_nothing_or_tell_a_gap(kind: Kind, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def live(app: App) -> list[str]:
 
 
 def test_the_package_offers_the_application_and_nothing_else() -> None:
-    assert rowcast.__all__ == ["App", "Config", "__version__"]
+    assert rowcast.__all__ == ["App", "Client", "Config", "__version__"]
     assert rowcast.App is App
     with pytest.raises(AttributeError, match="nothing"):
         rowcast.nothing  # noqa: B018

@@ -32,7 +32,7 @@ RECORD = {"id": "i", "email": "ä@example.com", "collectionName": "users", "veri
         (TOKEN, True),
         (token(type="auth"), True),
         (token(exp=time.time() - 1), False),
-        (token(exp=time.time() + 60), True),
+        (token(exp=time.time() + 86_400), True),
     ],
     # The times in them differ for each process that collects the tests.
     ids=["none", "no token", "empty", "far end", "no end", "past", "future"],

@@ -11,6 +11,7 @@ one order. What arrived while a round of writes was under way leaves together.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,9 @@ _ROUND = 64
 
 _GROUPS = 64
 """How many groups are judged at a time: one client can ask for a thousand different filters."""
+
+_LAST_WORDS_S = 1.0
+"""How long a stop waits for what is committed and not told yet."""
 
 
 class Hub:
@@ -206,6 +210,11 @@ class Hub:
     async def drain(self, over_s: float = 0.0) -> None:
         """End every stream, spread over some seconds; new ones are refused from now on."""
         self._admission.stop()
+        # What was committed before the stop is told first.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                while self._progress.delivered.number < self.log.end.number:
+                    await self._progress.wait()
         await end_gently(self, over_s)
         self.close()
 

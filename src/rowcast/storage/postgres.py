@@ -26,12 +26,13 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from rowcast.storage import Bounds, Outcome, StorageError
+from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
 from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
-from rowcast.storage.postgres_writer import BeforeCommit, PostgresTransaction, Publish, Writer
+from rowcast.storage.postgres_writer import BeforeCommit, PostgresTransaction, Writer
 from rowcast.storage.timed import BlockTimes, Timed
 
 _OLDEST = 160_000

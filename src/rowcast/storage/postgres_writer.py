@@ -13,7 +13,6 @@ everybody here sees commits in one order.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -21,17 +20,15 @@ from types import TracebackType
 
 import psycopg
 
-from rowcast.schema.record import Change, Logged
+from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, ConflictError, Outcome, StorageError
+from rowcast.storage.ending import Ending, Nested, Publish, run_hook
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_errors import RAISED, translate
 from rowcast.storage.postgres_readers import WRITE, PostgresSnapshot, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import bound, numbered
 
-logger = logging.getLogger("rowcast.storage")
-
-Publish = Callable[[list[Logged]], None]
 BeforeCommit = Callable[["PostgresTransaction"], None]
 """Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
 
@@ -56,11 +53,11 @@ class Writer:
         """Return the block of a new transaction, or of a savepoint in that of this thread."""
         current = self.sessions.local.writing
         if isinstance(current, PostgresTransaction):
-            return _Nested(current)
+            return Nested(current, current.savepoint())
         return _Write(self)
 
 
-class PostgresTransaction(Statements):
+class PostgresTransaction(Ending, Statements):
     """One write transaction. Used by the thread that opened it."""
 
     __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "writer")
@@ -71,10 +68,10 @@ class PostgresTransaction(Statements):
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.changes: list[Logged] = []
-        self._connection = None
-        self._snapshot: PostgresSnapshot | None = None
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
+        self._connection = None
+        self._snapshot: PostgresSnapshot | None = None
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
         """Run a statement and return the number of rows that it changed."""
@@ -126,29 +123,9 @@ class PostgresTransaction(Statements):
             self._snapshot = PostgresSnapshot(self.writer.sessions)
         return self._snapshot
 
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Have `call` run after the commit, before the changes are published."""
-        self._on_commit.append(call)
-
-    def on_rollback(self, call: Callable[[], None]) -> None:
-        """Have `call` run if the transaction, or the savepoint around, does not commit; last asked, first run."""
-        self._on_rollback.append(call)
-
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside, and what was asked for, if the block raises."""
         return _Savepoint(self)
-
-    def marks(self) -> tuple[int, int, int]:
-        """Return how much was asked for so far, for `undo`."""
-        return len(self.changes), len(self._on_commit), len(self._on_rollback)
-
-    def undo(self, marks: tuple[int, int, int]) -> None:
-        """Forget what was asked for since `marks`, and run what was asked for that case."""
-        changes, on_commit, on_rollback = marks
-        calls = self._on_rollback[on_rollback:]
-        del self.changes[changes:], self._on_commit[on_commit:], self._on_rollback[on_rollback:]
-        for call in reversed(calls):
-            _run_hook(call)
 
 
 class _Write(PostgresTransaction):
@@ -191,13 +168,7 @@ class _Write(PostgresTransaction):
             self._roll_back()
             raise
         self._connection = None
-        for call in self._on_commit:
-            _run_hook(call)
-        changes, snapshot, publish = self.changes, self._snapshot, self.writer.publish
-        if publish is not None and changes:
-            _run_hook(lambda: publish(changes))
-        if snapshot is not None and (publish is None or not any(_holds(change, snapshot) for change in changes)):
-            snapshot.close()
+        self.committed(self.writer.publish, self._snapshot)
 
     def _end(self, sql: str) -> None:
         connection = self._connection
@@ -212,11 +183,9 @@ class _Write(PostgresTransaction):
             raise translate(error) from error
 
     def _roll_back(self) -> None:
-        _run_hook(lambda: self._end("ROLLBACK"))
+        run_hook(lambda: self._end("ROLLBACK"))
         self._connection = None
-        if self._snapshot is not None:
-            self._snapshot.close()
-        self.undo((0, 0, 0))
+        self.rolled_back(self._snapshot)
 
 
 class _Savepoint:
@@ -244,33 +213,3 @@ class _Savepoint:
                 transaction.rows("RELEASE SAVEPOINT rowcast")
         finally:
             transaction.undo(self._marks)
-
-
-class _Nested:
-    """A `write` inside of a `write`: a savepoint that hands out the transaction around it."""
-
-    __slots__ = ("_savepoint", "_transaction")
-
-    def __init__(self, transaction: PostgresTransaction) -> None:
-        self._transaction, self._savepoint = transaction, _Savepoint(transaction)
-
-    def __enter__(self) -> PostgresTransaction:
-        self._savepoint.__enter__()
-        return self._transaction
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._savepoint.__exit__(kind, raised, trace)
-
-
-def _holds(change: Logged, snapshot: PostgresSnapshot) -> bool:
-    return isinstance(change, Change) and change.before is snapshot
-
-
-def _run_hook(call: Callable[[], object]) -> None:
-    """Run what follows a commit or rollback; its failure can't change the outcome any more."""
-    try:
-        call()
-    except Exception:
-        logger.exception("a call after the end of a transaction failed")

@@ -14,12 +14,13 @@ import apsw
 
 from rowcast.sql import SQLITE
 from rowcast.storage import Bounds, Outcome, StorageError
+from rowcast.storage.ending import Publish
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_copy import Progress, copy_database
 from rowcast.storage.sqlite_errors import translate
 from rowcast.storage.sqlite_readers import Budget, Read, Readers, SQLiteSnapshot, Statements
 from rowcast.storage.sqlite_script import read_script
-from rowcast.storage.sqlite_writer import BeforeCommit, Publish, SQLiteTransaction, Writer
+from rowcast.storage.sqlite_writer import BeforeCommit, SQLiteTransaction, Writer
 from rowcast.storage.timed import BlockTimes, Timed
 
 AroundWrite = Callable[[AbstractContextManager[SQLiteTransaction]], AbstractContextManager[SQLiteTransaction]]

@@ -8,7 +8,6 @@ another process raise `BudgetExceededError`, and nothing of the transaction stay
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -18,17 +17,15 @@ from types import TracebackType
 
 import apsw
 
-from rowcast.schema.record import Change, Logged
+from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, StorageError
+from rowcast.storage.ending import Ending, Nested, Publish, run_hook
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, Turns, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot, Statements
 from rowcast.storage.sqlite_script import run_script
 
-logger = logging.getLogger("rowcast.storage")
-
-Publish = Callable[[list[Logged]], None]
 BeforeCommit = Callable[["SQLiteTransaction"], None]
 """Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
 
@@ -58,7 +55,7 @@ class Writer:
         """Return the block of a new transaction, or of a savepoint in that of this thread."""
         current = self.transaction
         if current is not None and current.thread == threading.get_ident():
-            return _Nested(current)
+            return Nested(current, current.savepoint())
         return _Write(self)
 
     def is_mine(self) -> bool:
@@ -107,7 +104,7 @@ class Writer:
         return not was_closed
 
 
-class SQLiteTransaction(Statements):
+class SQLiteTransaction(Ending, Statements):
     """One write transaction. Used by the thread that opened it."""
 
     __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "thread", "writer")
@@ -115,11 +112,11 @@ class SQLiteTransaction(Statements):
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.changes: list[Logged] = []
+        self._on_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
         self.thread = 0
         self._cursor = ENDED
         self._snapshot: SQLiteSnapshot | None = None
-        self._on_commit: list[Callable[[], None]] = []
-        self._on_rollback: list[Callable[[], None]] = []
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
         """Run a statement and return the number of rows that it changed.
@@ -168,29 +165,9 @@ class SQLiteTransaction(Statements):
             self._snapshot = SQLiteSnapshot(self.writer.readers)
         return self._snapshot
 
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Have `call` run after the commit, before the changes are published."""
-        self._on_commit.append(call)
-
-    def on_rollback(self, call: Callable[[], None]) -> None:
-        """Have `call` run if the transaction, or the savepoint around, does not commit; last asked, first run."""
-        self._on_rollback.append(call)
-
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside, and what was asked for, if the block raises."""
         return _Savepoint(self)
-
-    def marks(self) -> tuple[int, int, int]:
-        """Return how much was asked for so far, for `undo`."""
-        return len(self.changes), len(self._on_commit), len(self._on_rollback)
-
-    def undo(self, marks: tuple[int, int, int]) -> None:
-        """Forget what was asked for since `marks`, and run what was asked for that case."""
-        changes, on_commit, on_rollback = marks
-        calls = self._on_rollback[on_rollback:]
-        del self.changes[changes:], self._on_commit[on_commit:], self._on_rollback[on_rollback:]
-        for call in reversed(calls):
-            _run_hook(call)
 
     def _failed(self, error: Exception) -> Exception:
         meaning = translate(error)
@@ -253,21 +230,13 @@ class _Write(SQLiteTransaction):
                 raise translate(error) from error
             raise
         self._cursor = ENDED
-        for call in self._on_commit:
-            _run_hook(call)
-        changes, snapshot, publish = self.changes, self._snapshot, self.writer.publish
-        if publish is not None and changes:
-            _run_hook(lambda: publish(changes))
-        if snapshot is not None and (publish is None or not any(_holds(change, snapshot) for change in changes)):
-            snapshot.close()
+        self.committed(self.writer.publish, self._snapshot)
 
     def _roll_back(self) -> None:
         self._cursor = ENDED
         if self.writer.connection.in_transaction:
-            _run_hook(lambda: self.writer.connection.execute("ROLLBACK"))
-        if self._snapshot is not None:
-            self._snapshot.close()
-        self.undo((0, 0, 0))
+            run_hook(lambda: self.writer.connection.execute("ROLLBACK"))
+        self.rolled_back(self._snapshot)
 
 
 class _Savepoint:
@@ -297,24 +266,6 @@ class _Savepoint:
             transaction.undo(self._marks)
 
 
-class _Nested:
-    """A `write` inside of a `write`: a savepoint that hands out the transaction around it."""
-
-    __slots__ = ("_savepoint", "_transaction")
-
-    def __init__(self, transaction: SQLiteTransaction) -> None:
-        self._transaction, self._savepoint = transaction, _Savepoint(transaction)
-
-    def __enter__(self) -> SQLiteTransaction:
-        self._savepoint.__enter__()
-        return self._transaction
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._savepoint.__exit__(kind, raised, trace)
-
-
 def _wait_for_lock(calls: int) -> bool:
     """Wait a little for the lock of another process; False once it has taken too long.
 
@@ -322,15 +273,3 @@ def _wait_for_lock(calls: int) -> bool:
     """
     time.sleep(min(0.0002 * (calls + 1), 0.004) * (0.5 + random.random()))  # noqa: S311 - no secret
     return calls < _LOCK_STEPS
-
-
-def _holds(change: Logged, snapshot: SQLiteSnapshot) -> bool:
-    return isinstance(change, Change) and change.before is snapshot
-
-
-def _run_hook(call: Callable[[], object]) -> None:
-    """Run what follows a commit or rollback; its failure can't change the outcome any more."""
-    try:
-        call()
-    except Exception:
-        logger.exception("a call after the end of a transaction failed")

@@ -17,6 +17,7 @@ class Proxy:
         self.target = target
         self.is_refusing = False
         self.accepted = 0
+        self._came = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._may_pass = asyncio.Event()
         self._may_pass.set()
@@ -24,6 +25,12 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    async def came(self, count: int) -> None:
+        """Wait until so many connections were taken."""
+        while self.accepted < count:
+            self._came.clear()
+            await self._came.wait()
 
     def cut(self) -> None:
         """Break all connections at once, without a goodbye."""
@@ -45,6 +52,7 @@ class Proxy:
             if self.is_refusing:
                 return
             self.accepted += 1
+            self._came.set()
             there, back = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers.add(back)
             try:

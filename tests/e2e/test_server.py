@@ -15,7 +15,7 @@ from tests.e2e.server import Kind, Server, ServerError, command, running, stop, 
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-START_CPU_S = 1.0
+START_CPU_S = 0.7
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 
 import pytest
 
@@ -16,8 +14,7 @@ from rowcast.storage import BudgetExceededError, QueryTimeoutError, Reader, Snap
 from rowcast.storage.postgres import PostgresStorage
 from rowcast.storage.sqlite import SQLiteStorage
 from tests import postgres
-
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+from tests.contract.storages import ENDLESS, change, create_table, ids, in_thread, insert, records
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -29,52 +26,11 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         if url
         else SQLiteStorage(tmp_path / "data.db", create=True, query_timeout_s=0.5)
     )
-    with found.write() as tx:
-        tx.run("CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, a TEXT, b TEXT)")
-        tx.run("CREATE UNIQUE INDEX ab ON t (a, b) WHERE a != ''")
+    create_table(found)
     yield found
     found.close()
     if url:
         postgres.drop_database(url)
-
-
-def change(id: str, before: Snapshot | None = None) -> Change:
-    return Change("create", Record(Collection(id="c", name="t"), {"id": id}), before=before)
-
-
-def records(logged: list[Logged]) -> list[Change]:
-    """Return what was published of records, which is all."""
-    return [each for each in logged if isinstance(each, Change)]
-
-
-def insert(storage: Storage, *ids: str) -> None:
-    with storage.write() as tx:
-        for id in ids:
-            tx.run("INSERT INTO t (id, a) VALUES (?, '')", (id,))
-
-
-def ids(storage: Storage) -> list[object]:
-    with storage.read() as reader:
-        return [row[0] for row in reader.rows("SELECT id FROM t ORDER BY id")]
-
-
-def in_thread(call: object) -> object:
-    """Run `call` in a new thread; return its result or raise what it raised."""
-    results: Queue[object] = Queue()
-
-    def run() -> None:
-        try:
-            results.put(call())  # type: ignore[operator]
-        except Exception as error:  # noqa: BLE001 - raised again by the caller
-            results.put(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    result = results.get()
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def test_driver_fits_the_protocols(storage: Storage) -> None:

@@ -6,18 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 
 import apsw
 import pytest
 
-from rowcast.schema.collection import Collection
-from rowcast.schema.record import Change, Logged, Record
-from rowcast.storage import BudgetExceededError, QueryTimeoutError, Snapshot, StorageError, UniqueError
+from rowcast.schema.record import Change, Logged
+from rowcast.storage import BudgetExceededError, QueryTimeoutError, StorageError, UniqueError
 from rowcast.storage.sqlite import SQLiteStorage
 from rowcast.storage.sqlite_readers import SQLiteSnapshot, inspect
+from tests.contract.storages import ENDLESS, change, create_table, ids, in_thread, insert, records
 
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
 
 
@@ -29,55 +27,14 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def storage(file: Path) -> Iterator[SQLiteStorage]:
     storage = SQLiteStorage(file, create=True)
-    with storage.write() as tx:
-        tx.run("CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, a TEXT, b TEXT)")
-        tx.run("CREATE UNIQUE INDEX ab ON t (a, b) WHERE a != ''")
+    create_table(storage)
     yield storage
     storage.close()
-
-
-def change(id: str, before: Snapshot | None = None) -> Change:
-    return Change("create", Record(Collection(id="c", name="t"), {"id": id}), before=before)
-
-
-def records(logged: list[Logged]) -> list[Change]:
-    """Return what was published of records, which is all."""
-    return [each for each in logged if isinstance(each, Change)]
 
 
 def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(32)
-
-
-def insert(storage: SQLiteStorage, *ids: str) -> None:
-    with storage.write() as tx:
-        for id in ids:
-            tx.run("INSERT INTO t (id, a) VALUES (?, '')", (id,))
-
-
-def ids(storage: SQLiteStorage) -> list[object]:
-    with storage.read() as reader:
-        return [row[0] for row in reader.rows("SELECT id FROM t ORDER BY id")]
-
-
-def in_thread(call: object) -> object:
-    """Run `call` in a new thread; return its result or raise what it raised."""
-    results: Queue[object] = Queue()
-
-    def run() -> None:
-        try:
-            results.put(call())  # type: ignore[operator]
-        except Exception as error:  # noqa: BLE001 - raised again by the caller
-            results.put(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    result = results.get()
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 class TestReading:

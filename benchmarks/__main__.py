@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 
 import rowcast
-from benchmarks import files, growth, operations, pictures, plain, realtime, report, usage
+from benchmarks import costs, files, growth, operations, pictures, plain, realtime, report, usage
 from benchmarks.ground import Ground, prepared
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.wire import LoadError
 from tests.e2e.server import Kind, ServerError
 
-PARTS = ("plain", "files", "start", "log", "logins", "resume", "realtime", "growth")
+PARTS = ("plain", "costs", "files", "start", "log", "logins", "resume", "realtime", "growth")
 _NAMES: dict[Kind, str] = {"rowcast": "rowcast", "reference": "PocketBase"}
 _MANY_STREAMS = 5_000
 _RESUMING = 1_000
@@ -71,6 +71,7 @@ def _steps(candidates: Sequence[_Candidate], options: argparse.Namespace) -> Ite
     resume = partial(_resume, streams=min(_RESUMING, most_streams))
     parts: dict[str, Iterator[_Step]] = {
         "plain": (_step("plain", _plain, each) for each in candidates),
+        "costs": (_step("costs", _costs, each) for each in ours),
         "files": (_step("files", _files, each) for each in candidates),
         "realtime": _realtime_steps(candidates, most_streams),
         "growth": _growth_steps(candidates, most_streams),
@@ -105,6 +106,10 @@ def _step(name: str, run: Callable[[_Candidate], None], candidate: _Candidate) -
 def _plain(candidate: _Candidate) -> None:
     with candidate.ground.serving() as (server, port):
         candidate.results.plain.extend(plain.measure(server, port))
+
+
+def _costs(candidate: _Candidate) -> None:
+    candidate.results.costs.extend(costs.measure())
 
 
 def _files(candidate: _Candidate) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import files, growth, operations, plain, realtime
+from benchmarks import costs, files, growth, operations, plain, realtime
 
 PLAIN_TARGETS_US = {
     "create": 350,
@@ -17,6 +17,8 @@ PLAIN_TARGETS_US = {
     "filter_sort": 4_000,
     "health": 110,
 }
+
+COST_TARGETS_US = {costs.REQUEST_LOG: 10}
 
 REALTIME_TARGETS = {
     "public": "CPU per delivery <= 12 us",
@@ -52,6 +54,7 @@ class Results:
     """What one server gave."""
 
     plain: list[plain.Row] = field(default_factory=list)
+    costs: list[costs.Row] = field(default_factory=list)
     files: list[files.Row] = field(default_factory=list)
     realtime: list[realtime.Row] = field(default_factory=list)
     growth: growth.Growth = field(default_factory=growth.Growth)
@@ -72,7 +75,7 @@ def render(results: Mapping[str, Results], *, about: str, left_out: Sequence[str
     ]
     if left_out:
         parts.append(f"Not measured in this run: {'; '.join(left_out)}.")
-    sections = (_compared, _growth, _plain, _files, _realtime, _operations)
+    sections = (_compared, _growth, _plain, _shares, _files, _realtime, _operations)
     for section in sections:
         parts += section(results)
     return "\n\n".join(parts) + "\n"
@@ -213,6 +216,21 @@ def _plain_cells(row: plain.Row) -> list[str]:
         f"{row.p99_ms:.1f}",
         f"<= {target:,}" if target else "-",
     ]
+
+
+def _shares(results: Mapping[str, Results]) -> Section:
+    rows = [
+        [row.name, f"{row.cpu_us:.1f}", f"<= {target}" if (target := COST_TARGETS_US.get(row.name)) else "-"]
+        for result in results.values()
+        for row in result.costs
+    ]
+    if rows:
+        yield "## What each request pays for limits and its log"
+        yield (
+            "Asked in one process, without a network. Entries of the log are committed in batches; a row of `_logs` "
+            "and its indexes are made of them when somebody reads the log or the server has less to do."
+        )
+        yield table(("part", "CPU us per request", "target"), rows, last_is_text=True)
 
 
 def _files(results: Mapping[str, Results]) -> Section:

@@ -7,6 +7,8 @@ characters never occur in JSON, so replacing them in the finished text is exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 _encoder = msgspec.json.Encoder()
@@ -28,3 +30,9 @@ def html_safe(text: bytes) -> bytes:
 def encode(value: object) -> bytes:
     """Return `value` (dicts, lists, msgspec structs and Raw) as JSON text."""
     return html_safe(_encoder.encode(value))
+
+
+def encode_each(values: Sequence[object]) -> list[str]:
+    """Return each of `values` as JSON text, in a fraction of the time that `encode` takes for many small ones."""
+    # A line break can't stand in compact JSON, so what is cut at them is whole.
+    return html_safe(_encoder.encode_lines(values)).decode().split("\n")[:-1]

@@ -219,7 +219,7 @@ class Running:
         mails = SampleMails(self.catalog, self.settings, self.accounts.tokens, self.mailer)
         return Operators(
             settings=SettingsApi(self.work, desk, mails),
-            logs=LogsApi(self.log_work, Logs(self.directory.auxiliary)),
+            logs=LogsApi(self.log_work, Logs(self.directory.auxiliary), self.activity.settle),
             crons=CronsApi(self.crons),
             sql=SqlApi(sql),
             metrics=self.measuring.api(),

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -103,3 +104,45 @@ def test_two_servers_on_one_directory_lose_no_logs(data_dir: Path) -> None:
         assert (stop(first), stop(second)) == (0, 0)
     with closing(sqlite3.connect(data_dir / "auxiliary.db")) as connection:
         assert connection.execute("SELECT count(*) FROM _logs WHERE message = 'GET /api/both'").fetchone() == (2_000,)
+
+
+def ask_until_it_dies(server: Server, first: int, answered: list[int]) -> None:
+    """Ask for ascending numbers, and read the log now and then, which sorts it in."""
+    api = Api(server.url)
+    try:
+        api.sign_in()
+        for number in range(first, first + 100_000):
+            api.call("GET", f"/api/killed/{number:06d}")
+            answered.append(number)
+            if number % 300 == 299:
+                api.ok("GET", "/api/logs?perPage=1")
+    except (OSError, http.client.HTTPException):
+        return
+
+
+def test_a_log_that_is_sorted_in_while_its_server_is_killed_repeats_nothing(data_dir: Path) -> None:
+    answered = [0]
+    for at in range(ROUNDS):
+        with running("rowcast", data_dir) as server:
+            # One more may have been asked for than was answered.
+            writer = threading.Thread(target=ask_until_it_dies, args=(server, answered[-1] + 2, answered))
+            writer.start()
+            api = Api(server.url)
+            api.sign_in()
+            # What is asked for in this round is being written.
+            later = quote(f"message > 'GET /api/killed/{answered[-1]:06d}'")
+            while not api.ok("GET", f"/api/logs?perPage=1&filter={later}")["items"]:
+                assert writer.is_alive()
+            threading.Event().wait(at / 20)
+            os.kill(server.process.pid, signal.SIGKILL)
+            writer.join(30)
+            stop(server)
+        check(data_dir)
+    with running("rowcast", data_dir) as server:
+        assert stop(server) == 0
+    with closing(sqlite3.connect(data_dir / "auxiliary.db")) as connection:
+        found = connection.execute("SELECT message FROM _logs WHERE message LIKE 'GET /api/killed/%' ORDER BY rowid")
+        messages = [row[0] for row in found]
+        assert connection.execute("SELECT count(*) FROM _rowcast_logs").fetchone() == (0,)
+    assert messages == sorted(set(messages))
+    assert len(messages) > ROUNDS

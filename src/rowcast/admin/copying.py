@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from rowcast.admin import views
+from rowcast.admin.activity_backlog import Backlog
 from rowcast.admin.views import ViewError
 from rowcast.errors import RowcastError
 from rowcast.schema import jsontext
@@ -127,6 +128,7 @@ def _refused(tx: Transaction, name: str, query: str) -> str:
 
 def _copy_log(source: Storage, target: Storage, report: Report, progress: Progress) -> None:
     create_auxiliary(target)
+    Backlog(source).settle()
     log = _system_table("_logs", _LOG, target)
     with source.read() as reader, target.write() as tx:
         if "_logs" not in ddl.table_names(reader):

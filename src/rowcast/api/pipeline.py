@@ -201,7 +201,7 @@ class Pipeline:
                 referer=_cut(request.header(b"referer"), _LONGEST_HEADER),
                 user_agent=_cut(request.header(b"user-agent"), _LONGEST_HEADER),
                 error=error.message if error else "",
-                details=error.data if error else None,
+                details=error.data.to_json() if error and error.data else None,
             )
         )
 

@@ -20,7 +20,7 @@ from rowcast.storage.catalog_rows import load_catalog
 from rowcast.storage.migrations import SYSTEM_TABLES
 from rowcast.storage.settings_rows import load_settings
 
-_OWN_TABLES = frozenset({"_rowcast_changes"})
+_OWN_TABLES = frozenset({"_rowcast_changes", "_rowcast_logs"})
 _BIG_LOG_BYTES = 200_000_000
 _RESTORE = "restore a backup, or save what can be saved with: sqlite3 data.db .recover"
 

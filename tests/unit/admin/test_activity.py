@@ -7,13 +7,14 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from rowcast.admin.activity import ActivityLog
+from rowcast.admin.activity_backlog import BACKLOG_TABLE, Backlog
 from rowcast.admin.activity_rows import Entry, rows_of
 from rowcast.config import LogsSettings, Settings, SettingsRef
 from rowcast.schema import dates
@@ -123,10 +124,10 @@ def test_a_full_batch_is_written_at_once_and_the_rest_at_the_end(directory: Data
     async def scenario() -> None:
         activity = log(directory)
         task = asyncio.create_task(activity.run())
-        for _ in range(600):
+        for _ in range(2_100):
             activity.add(entry())
         async with asyncio.timeout(10):
-            while not written(directory):  # noqa: ASYNC110 - a database has no event to await
+            while activity.queued > 1_000:  # noqa: ASYNC110 - the queue has no event to await
                 await asyncio.sleep(0)
         activity.add(entry())
         task.cancel()
@@ -136,23 +137,23 @@ def test_a_full_batch_is_written_at_once_and_the_rest_at_the_end(directory: Data
         activity.close()
 
     asyncio.run(scenario())
-    assert len(written(directory)) == 602
+    assert len(written(directory)) == 2_102
 
 
 def test_rows_have_the_time_of_the_request_and_ids_of_their_own() -> None:
     times = [1_700_000_000.0, 1_700_000_000.999_999, 1_700_000_000.123, 1_699_999_999.5, 0.0015]
-    rows = list(rows_of([(entry(at=at), LogsSettings()) for at in times]))
+    rows = list(rows_of([entry(at=at) for at in times]))
     assert [row[4] for row in rows] == [
         "2023-11-14 22:13:20.000Z", "2023-11-14 22:13:20.999Z", "2023-11-14 22:13:20.123Z",
         "2023-11-14 22:13:19.500Z", "1970-01-01 00:00:00.001Z",
     ]  # fmt: skip
-    many = [row[0] for _ in range(3) for row in rows_of([(entry(), LogsSettings())] * 1296)]
-    assert len(set(many)) == 3 * 1296
+    many = [row[0] for row in rows_of([entry()] * 3000)]
+    assert len(set(many)) == 3000
     assert all(re.fullmatch("[a-z0-9]{15}", id) for id in many)
 
 
 def test_addresses_are_shown_as_people_read_them() -> None:
-    (row,) = rows_of([(entry(url="/a%20b?x=%ff%C3%A9"), LogsSettings())])
+    (row,) = rows_of([entry(url="/a%20b?x=%ff%C3%A9")])
     assert row[2] == "GET /a b?x=\ufffdé"
 
 
@@ -160,6 +161,7 @@ def test_what_can_not_be_written_waits_and_is_written_later(
     directory: DataDir, caplog: pytest.LogCaptureFixture
 ) -> None:
     activity = log(directory)
+    activity.flush()
     with directory.auxiliary.write() as transaction:
         transaction.run("CREATE TRIGGER full BEFORE INSERT ON _logs BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     for at in range(3):
@@ -182,6 +184,7 @@ def test_the_queue_is_bounded_and_keeps_the_newest(
 ) -> None:
     monkeypatch.setattr("rowcast.admin.activity._MAX_QUEUE", 5)
     activity = log(directory)
+    activity.flush()
     with directory.auxiliary.write() as transaction:
         transaction.run("CREATE TRIGGER full BEFORE INSERT ON _logs BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     for at in range(8):
@@ -229,3 +232,129 @@ def test_a_second_process_that_writes_loses_nothing(directory: DataDir, tmp_path
         assert activity.dropped == 0
     other.close()
     assert len(written(directory)) == 2000
+
+
+def burst(activity: ActivityLog, urls: Sequence[str]) -> None:
+    """Have the log write these at once, as a busy server does."""
+    for url in urls:
+        activity.add(entry(url=url))
+    activity.flush()
+
+
+def waiting(directory: DataDir) -> int:
+    with directory.auxiliary.read() as reader:
+        return Backlog(directory.auxiliary).count(reader)
+
+
+def messages(directory: DataDir) -> list[object]:
+    return [row[1] for row in written(directory)]
+
+
+def test_what_a_busy_server_logs_waits_until_somebody_reads(directory: DataDir) -> None:
+    activity, urls = log(directory), [f"/{at}" for at in range(30 * 70)]
+    for start in range(0, len(urls), 70):
+        burst(activity, urls[start : start + 70])
+    assert (waiting(directory), messages(directory)) == (len(urls), [])
+    activity.settle()
+    assert (waiting(directory), messages(directory)) == (0, [f"GET {url}" for url in urls])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"error": "no", "details": {"a": {"code": "c", "message": "é\u2028<"}}, "status": 400},
+        {"error": "no", "url": "/%ff\x85\n?\u0000", "user_agent": 'a"b'},
+        {"auth_collection": "", "auth_id": ""},
+    ],
+)
+@pytest.mark.parametrize("logs", [{}, {"logIP": False, "logAuthId": True}])
+def test_an_entry_that_waited_is_the_row_that_it_would_have_been(
+    directory: DataDir, changes: dict[str, object], logs: dict[str, object]
+) -> None:
+    activity = log(directory, **logs)
+    activity.flush()
+    activity.add(entry(**changes))
+    activity.flush()
+    for _ in range(64):
+        activity.add(entry(**changes))
+    activity.flush()
+    assert waiting(directory) == 64
+    activity.settle()
+    assert len(written(directory)) == 65
+    assert len(set(written(directory))) == 1
+
+
+def test_a_quiet_moment_sorts_in_what_waits(directory: DataDir) -> None:
+    activity = log(directory)
+    burst(activity, ["/busy"] * 100)
+    activity.flush()
+    assert (waiting(directory), len(written(directory))) == (0, 100)
+    burst(activity, ["/busy"] * 100)
+    burst(activity, ["/quiet"])
+    assert waiting(directory) == 0
+    assert messages(directory)[-2:] == ["GET /busy", "GET /quiet"]
+
+
+def test_what_an_earlier_process_left_is_sorted_in(directory: DataDir) -> None:
+    burst(log(directory), ["/before"] * 100)
+    assert waiting(directory) == 100
+    burst(log(directory), ["/after"])
+    assert messages(directory) == ["GET /before"] * 100 + ["GET /after"]
+
+
+def test_several_that_sort_in_at_once_make_each_row_once(directory: DataDir, tmp_path: Path) -> None:
+    activity = log(directory)
+    for start in range(0, 3_000, 100):
+        burst(activity, [f"/{at}" for at in range(start, start + 100)])
+    other = open_directory(tmp_path / "pb_data")
+    sorters = [threading.Thread(target=Backlog(one.auxiliary).settle) for one in (directory, other) * 2]
+    for sorter in sorters:
+        sorter.start()
+    for sorter in sorters:
+        sorter.join()
+    other.close()
+    assert sorted(messages(directory), key=str) == sorted(f"GET /{at}" for at in range(3_000))
+
+
+def test_what_waits_is_bounded_by_number_and_by_time(directory: DataDir) -> None:
+    activity = ActivityLog(directory.auxiliary, SettingsRef(Settings()), max_rows=1_000)
+    for at in range(30):
+        burst(activity, [f"/{at}"] * 100)
+        assert waiting(directory) + len(written(directory)) <= 1_200
+    activity.trim()
+    assert messages(directory) == [f"GET /{at}" for at in range(20, 30) for _ in range(100)]
+    for _ in range(100):
+        activity.add(entry(at=1_000_000_000.0))
+    activity.flush()
+    assert waiting(directory) == 100
+    activity.trim()
+    assert (waiting(directory), len(written(directory))) == (0, 1_000)
+
+
+def test_entries_that_can_not_be_read_are_told_and_dropped(
+    directory: DataDir, caplog: pytest.LogCaptureFixture
+) -> None:
+    activity = log(directory)
+    burst(activity, ["/a"] * 100)
+    with directory.auxiliary.write() as transaction:
+        transaction.run(f"UPDATE {BACKLOG_TABLE} SET entries = '[[1]]'")
+    burst(activity, ["/b"] * 100)
+    activity.settle()
+    assert messages(directory) == ["GET /b"] * 100
+    assert [record.getMessage() for record in caplog.records] == [
+        "100 entries of the request log can't be read and are dropped"
+    ]
+
+
+def test_a_stop_does_not_wait_for_a_long_backlog(directory: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rowcast.admin.activity._SOON_DONE", 150)
+    activity = log(directory)
+    burst(activity, ["/a"] * 100)
+    activity.close()
+    assert messages(directory) == ["GET /a"] * 100
+    for _ in range(20):
+        burst(activity, ["/b"] * 100)
+    activity.close()
+    assert waiting(directory) > 150
+    assert waiting(directory) + len(written(directory)) == 2_100

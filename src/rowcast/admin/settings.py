@@ -8,6 +8,7 @@ core/settings_model.go.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -21,8 +22,10 @@ from rowcast.config import S3Settings, Settings, SettingsRef
 from rowcast.errors import BadRequestError
 from rowcast.schema import checks
 from rowcast.schema.generate import random_text
-from rowcast.storage import Storage
+from rowcast.storage import Storage, UnwritableError
 from rowcast.storage.settings_rows import save_settings
+
+logger = logging.getLogger("rowcast.settings")
 
 UNREADABLE = "An error occurred while loading the submitted data."
 _NOT_SAVED = "An error occurred while saving the new settings."
@@ -56,17 +59,21 @@ class SettingsDesk:
 
         Raises BadRequestError for a value of a wrong type, and with `data` by group for invalid ones.
         """
-        with self._storage.write() as transaction:
-            transaction.serialize()
-            # Others may have changed them while this one waited for its turn.
-            self._refresh()
-            changed = _laid_over(self._settings.current, given)
-            if errors := settings_errors(changed):
-                raise BadRequestError(_NOT_SAVED, errors)
-            # A new struct, even where it is equal: every save starts the counters of the rate limits anew.
-            changed = msgspec.structs.replace(changed, rate_limits=msgspec.structs.replace(changed.rate_limits))
-            save_settings(transaction, changed, self._settings.key)
-            transaction.on_commit(lambda: self._swap(changed))
+        try:
+            with self._storage.write() as transaction:
+                transaction.serialize()
+                # Others may have changed them while this one waited for its turn.
+                self._refresh()
+                changed = _laid_over(self._settings.current, given)
+                if errors := settings_errors(changed):
+                    raise BadRequestError(_NOT_SAVED, errors)
+                # A new struct, even where it is equal: every save starts the counters of the rate limits anew.
+                changed = msgspec.structs.replace(changed, rate_limits=msgspec.structs.replace(changed.rate_limits))
+                save_settings(transaction, changed, self._settings.key)
+                transaction.on_commit(lambda: self._swap(changed))
+        except UnwritableError as error:
+            logger.warning("the settings could not be saved: %s", error)
+            raise BadRequestError(_NOT_SAVED) from error
         self._activity.trim()
         return changed.public()
 

@@ -37,7 +37,7 @@ from rowcast.errors import (
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.networks import is_listed
-from rowcast.storage import QueryTimeoutError
+from rowcast.storage import QueryTimeoutError, UnwritableError
 
 _log = logging.getLogger("rowcast.api")
 
@@ -211,6 +211,9 @@ def as_api_error(raised: Exception) -> ApiError:
     if isinstance(raised, ApiError):
         return raised
     if isinstance(raised, FilterError | QueryTimeoutError):
+        return BadRequestError()
+    if isinstance(raised, UnwritableError):
+        _log.warning("a request could not be carried out: %s", raised)
         return BadRequestError()
     _log.error("a request failed", exc_info=raised)
     return InternalError()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -171,7 +171,9 @@ def _run_server(config: Config, listening: socket.socket, *, greets: bool = True
         # Modules, collections and routes live as long as the process: no need to look at them again.
         gc.freeze()
         if greets:
-            _greet(config, listening, has_superuser=app.has_superuser())
+            # Standard output may be a file on a full disk: that is no reason not to serve.
+            with suppress(OSError):
+                _greet(config, listening, has_superuser=app.has_superuser())
 
     server.run(app, listening, started=started)
 

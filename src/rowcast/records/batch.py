@@ -23,7 +23,7 @@ from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.uploads import Upload
-from rowcast.storage import Storage
+from rowcast.storage import Storage, UnwritableError
 
 logger = logging.getLogger("rowcast.records")
 
@@ -145,6 +145,9 @@ class Batch:
             return self._records.arrivals.write(uploads, run)
         except BlobError as error:
             logger.warning("the files of a batch could not be stored: %s", error)
+            raise BadRequestError(_FAILED) from error
+        except UnwritableError as error:
+            logger.warning("a batch could not be saved: %s", error)
             raise BadRequestError(_FAILED) from error
 
     def _parse(self, request: BatchRequest) -> _Part:

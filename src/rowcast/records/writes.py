@@ -34,7 +34,7 @@ from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import from_row, new_record, to_row
 from rowcast.schema.uploads import Upload
 from rowcast.schema.validation import PasswordForm, account_errors
-from rowcast.storage import Storage, StorageError, Transaction
+from rowcast.storage import Storage, StorageError, Transaction, UnwritableError
 
 logger = logging.getLogger("rowcast.records")
 
@@ -243,27 +243,30 @@ class Writes:
         _check_collection(collection)
         if collection.delete_rule is None and not request.is_superuser:
             raise ForbiddenError(ONLY_SUPERUSERS)
-        with self._storage.write() as tx:
-            record = self._find(tx, collection, record_id)
-            if not self._may(tx, collection.delete_rule, record, request):
-                raise NotFoundError
-            try:
-                self._saving.delete(tx, record)
-            except (InvalidFieldsError, StorageError) as error:
-                logger.warning("a record could not be deleted: %s", error, extra={"collection": collection.name})
-                raise ReferencedError from error
+        try:
+            with self._storage.write() as tx:
+                record = self._find(tx, collection, record_id)
+                if not self._may(tx, collection.delete_rule, record, request):
+                    raise NotFoundError
+                self._delete(tx, record)
+        except UnwritableError as error:
+            logger.warning("a record could not be deleted: %s", error, extra={"collection": collection.name})
+            raise ReferencedError from error
 
     # -- steps -----------------------------------------------------------------
 
     def _arrive(
         self, uploads: Uploads | None, write: Callable[[], bytes], collection: Collection, failed: str
     ) -> bytes:
-        if not uploads:
-            return write()
         try:
+            if not uploads:
+                return write()
             return self._arrivals.write((upload for files in uploads.values() for upload in files), write)
         except BlobError as error:
             logger.warning("a file could not be stored: %s", error, extra={"collection": collection.name})
+            raise BadRequestError(failed) from error
+        except UnwritableError as error:
+            logger.warning("a record could not be saved: %s", error, extra={"collection": collection.name})
             raise BadRequestError(failed) from error
 
     def _find(self, tx: Transaction, collection: Collection, record_id: str) -> Record:
@@ -283,6 +286,13 @@ class Writes:
             return self._rules.holds(tx, rule, record.collection, record.id, request, row=to_row(record))
         except FilterError:
             return False
+
+    def _delete(self, tx: Transaction, record: Record) -> None:
+        try:
+            self._saving.delete(tx, record)
+        except (InvalidFieldsError, StorageError) as error:
+            logger.warning("a record could not be deleted: %s", error, extra={"collection": record.collection.name})
+            raise ReferencedError from error
 
     def _save(self, tx: Transaction, record: Record, failed: str) -> None:
         try:

@@ -32,6 +32,7 @@ __all__ = [
     "StorageError",
     "Transaction",
     "UniqueError",
+    "UnwritableError",
     "WritesError",
 ]
 
@@ -54,6 +55,10 @@ class StorageError(RowcastError):
     def __init__(self, message: str, *, engine_text: str = "") -> None:
         super().__init__(message)
         self.engine_text = engine_text or message
+
+
+class UnwritableError(StorageError):
+    """The database can't be written for now: the disk is full, read-only or failing, or another process holds it."""
 
 
 class QueryTimeoutError(StorageError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import apsw
 
-from rowcast.storage import BudgetExceededError, StorageError, UniqueError
+from rowcast.storage import BudgetExceededError, StorageError, UniqueError, UnwritableError
 
 _UNIQUE = "UNIQUE constraint failed: "
 
@@ -24,6 +24,9 @@ _TEXTS: dict[type[apsw.Error], str] = {
     apsw.NoMemError: "there is not enough memory for the statement",
     apsw.TooBigError: "a value or statement is too big",
 }
+
+_UNWRITABLE = (apsw.BusyError, apsw.ReadOnlyError, apsw.FullError, apsw.IOError)
+"""What has nothing to do with the statement, and may be over at the next try."""
 
 RAISED = (apsw.Error, OverflowError, UnicodeError, TypeError)
 """What running a statement may raise: besides apsw's own, values that SQLite can't hold."""
@@ -59,7 +62,8 @@ def translate(error: Exception) -> Exception:
     meaning = _meaning(error)
     if isinstance(meaning, StorageError) and isinstance(error, apsw.Error):
         code = getattr(error, "extendedresult", 0) or getattr(error, "result", 1)
-        meaning.engine_text = f"{_CODES.get(code & 0xFF, 'SQL logic error')}: {error} ({code})"
+        kind, text = _CODES.get(code & 0xFF, "SQL logic error"), str(error)
+        meaning.engine_text = f"{kind}: {text} ({code})" if kind != text else f"{kind} ({code})"
     return meaning
 
 
@@ -70,8 +74,10 @@ def _meaning(error: Exception) -> Exception:
     if isinstance(error, apsw.ConstraintError):
         return _unique(text) if text.startswith(_UNIQUE) else StorageError(text)
     if isinstance(error, apsw.Error):
-        meaning = _TEXTS.get(type(error))
-        return StorageError(f"{meaning} ({text})" if meaning else text)
+        no_room = getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+        meaning = _TEXTS.get(apsw.FullError if no_room else type(error))
+        kind = UnwritableError if isinstance(error, _UNWRITABLE) else StorageError
+        return kind(f"{meaning} ({text})" if meaning else text)
     return StorageError(f"a value can't be stored: {text}")
 
 

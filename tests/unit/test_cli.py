@@ -204,6 +204,11 @@ class TestServe:
         options = (
             "--http 127.0.0.1:0 --origins=https://a.example,https://b.example --publicDir www --indexFallback=false"
         )
+        bounds = (
+            "--streams 10 --streams-per-address 5 --stream-max-age 60 --stream-max-bytes 1000 --stream-max-events 7 "
+            "--heartbeat 2.5 --changes 9 --changes-max-age 30 --request-log 100 "
+            "--avatar-host id.internal --avatar-host id.internal:8443"
+        )
         result = run(
             "serve",
             *options.split(),
@@ -214,6 +219,7 @@ class TestServe:
             "--queryTimeout",
             "5",
             "--allowUnknownMigrations",
+            *bounds.split(),
         )
         assert result.exit_code == 0, result.output
         assert served == [
@@ -228,8 +234,28 @@ class TestServe:
                 log_level="error",
                 query_timeout_s=5,
                 allow_unknown_migrations=True,
+                stream_max_total=10,
+                stream_max_per_address=5,
+                stream_max_age_s=60,
+                stream_max_bytes=1000,
+                stream_max_frames=7,
+                heartbeat_s=2.5,
+                log_max_changes=9,
+                log_max_age_s=30,
+                activity_max_rows=100,
+                avatar_hosts=("id.internal", "id.internal:8443"),
             )
         ]
+
+    def test_options_are_those_of_the_config_unless_told_otherwise(self, run: Run, served: list[Config]) -> None:
+        assert run("serve", "--http", "127.0.0.1:0").exit_code == 0
+        assert served == [Config(data_dir=served[0].data_dir, http="127.0.0.1:0")]
+
+    @pytest.mark.parametrize("args", ["--streams 0", "--changes-max-age 0", "--heartbeat 0", "--request-log x"])
+    def test_bounds_that_mean_nothing_are_refused(self, run: Run, served: list[Config], args: str) -> None:
+        result = run("serve", "--http", "127.0.0.1:0", *args.split())
+        assert (result.exit_code, served) == (2, [])
+        assert args.split(maxsplit=1)[0] in result.output
 
     def test_options_of_the_reference_without_effect_are_told(self, run: Run, served: list[Config]) -> None:
         result = run("serve", "--http", "127.0.0.1:0", "--hooksDir", "hooks", "--automigrate")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rowcast.cli.bounds import bounded
 from rowcast.cli.options import config_of, shared
 from rowcast.config import Config
 from rowcast.errors import RowcastError
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     default=0,
     help="Over how many seconds a stop ends the streams, while /api/ready answers 503.",
 )
+@bounded
 @shared
 def serve(domains: tuple[str, ...], http: str, https: str, origins: str, workers: int, **options: object) -> None:
     """Start the web server."""

@@ -6,6 +6,7 @@ What is open is a `Running`, which ties all parts together; a restore puts a new
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import msgspec
@@ -13,16 +14,22 @@ import msgspec
 from rowcast.admin.crons import Crons
 from rowcast.api.request import Receive, Scope, Send
 from rowcast.backups import ArchiveError
-from rowcast.backups.reopening import begin_restore, exchange
+from rowcast.backups.reopening import begin_restore, exchange, stand_aside
 from rowcast.config import Config
 from rowcast.errors import RowcastError
 from rowcast.realtime.hub import Hub
 from rowcast.running import Running
 from rowcast.storage.directory import DataDir, Opening, open_inside, open_with
+from rowcast.storage.occupancy import OccupiedError
 from rowcast.storage.swap import Swap
+
+_log = logging.getLogger("rowcast.backups")
 
 _CALLS_S = 10.0
 """How long a restore waits for the requests that are under way."""
+
+_OTHERS_S = 15.0
+"""How long it then waits for other processes to leave."""
 
 
 class App:
@@ -121,7 +128,9 @@ class App:
 
     def _run(self, directory: DataDir) -> Running:
         try:
-            self._running = Running(self.config, directory, self.crons, self._begin_restore)
+            self._running = Running(
+                self.config, directory, self.crons, begin_restore=self._begin_restore, step_aside=self._step_aside
+            )
         except BaseException:
             (directory.close if self._reopened is None else directory.close_databases)()
             raise
@@ -141,23 +150,60 @@ class App:
     def _begin_restore(self, key: str) -> None:
         """Begin to go back to the state of a backup. Raises BadRequestError."""
         running = self._running or self._start()
-        self._restore = begin_restore(running.backups, running.directory, key, self._exchange, self._opening)
+        self._restore = begin_restore(
+            running.backups,
+            running.directory,
+            key,
+            self._exchange,
+            self._opening,
+            has_others=running.nodes.has_others,
+        )
 
     async def _exchange(self, swap: Swap) -> None:
-        """Stop, have the states exchanged and start again; requests wait meanwhile. Raises ArchiveError."""
+        """Stop, have the states exchanged and start again; requests wait meanwhile. Raises RowcastError."""
         running, self._running = self._running, None
         if running is None:
             raise ArchiveError("the application is stopped")
         self._reopened = asyncio.Event()
         occupancy = running.directory.occupancy
         try:
+            if not occupancy.is_alone:
+                await running.nodes.ask_aside()
             await running.stop(leaves=False, patience_s=_CALLS_S)
+            await asyncio.to_thread(occupancy.claim, _OTHERS_S)
             await exchange(swap, lambda: self._run(open_inside(occupancy, self._opening)))
+        except OccupiedError:
+            self._run(open_inside(occupancy, self._opening))
+            raise
         finally:
             if self._running is None:
                 occupancy.leave()
             self._reopened.set()
             self._reopened = None
+
+    def _step_aside(self) -> None:
+        """Leave the directory to another process that replaces its content, and come back after that."""
+        if self._reopened is None and self._running is not None:
+            self._restore = asyncio.ensure_future(self._stand_aside())
+
+    async def _stand_aside(self) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        self._reopened = reopened = asyncio.Event()
+        try:
+            await running.stop(patience_s=_CALLS_S)
+            await stand_aside(running.directory, lambda: self._is_stopped)
+        finally:
+            self._reopened = None
+            try:
+                if not self._is_stopped:
+                    self._start()
+            except RowcastError as error:
+                # The next request tries again.
+                _log.error("the data directory can't be opened after it was replaced: %s", error)
+            finally:
+                reopened.set()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

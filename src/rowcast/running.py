@@ -80,7 +80,15 @@ from rowcast.storage.settings_rows import load_settings
 class Running:
     """Everything that lives between start and stop. Made on the event loop."""
 
-    def __init__(self, config: Config, directory: DataDir, crons: Crons, begin_restore: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        directory: DataDir,
+        crons: Crons,
+        *,
+        begin_restore: Callable[[str], None],
+        step_aside: Callable[[], None],
+    ) -> None:
         storage = directory.data
         self.calls = Calls()
         self.begin_restore = begin_restore
@@ -128,7 +136,7 @@ class Running:
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
         storage.before_commit, storage.publish = log.record, self.measuring.publishing(follower.publish)
-        self.nodes = Nodes(self.hub, link, self._authenticate)
+        self.nodes = Nodes(self.hub, link, self._authenticate, step_aside)
         self.membership = Membership(link, follower, self.nodes, fresh)
         self.records = Records(
             storage=storage,

@@ -16,11 +16,12 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from rowcast.storage.directory import open_directory
 from tests.e2e.client import Api, EventStream
 from tests.e2e.server import Kind, Server, command, running, stop, upsert_superuser
 
@@ -82,9 +83,11 @@ def post_form(server: Server, path: str, token: str, body: bytes, kind: str) -> 
 
 def restored(server: Server, api: Api, key: str) -> None:
     """Restore a backup over the API, and wait until the server has gone on with it."""
+    ends = ("could not be restored", f"the backup {key} is restored")
+    before = sum(map(server.output().count, ends))
     api.ok("POST", f"/api/backups/{key}/restore")
     deadline = time.monotonic() + 30
-    while "could not be restored" not in server.output() and f"the backup {key} is restored" not in server.output():
+    while sum(map(server.output().count, ends)) == before:
         assert time.monotonic() < deadline, server.output()
         assert server.process.poll() is None
         time.sleep(0.02)
@@ -297,12 +300,76 @@ def test_an_archive_that_is_no_good_changes_nothing(server: Server) -> None:
 def test_a_directory_that_others_use_is_not_restored(server: Server) -> None:
     api = signed_in(server)
     api.ok("POST", "/api/backups", {"name": "one.zip"})
-    with running("rowcast", server.data_dir):
+    with closing(open_directory(server.data_dir)):
         status, answer = api.call("POST", "/api/backups/one.zip/restore")
         assert status == 400
         assert answer["message"].startswith("Other processes use the data directory;")
     restored(server, api, "one.zip")
     assert "is restored" in server.output()
+
+
+def changed_since(api: Api) -> str:
+    """Make a backup of one record, change everything since, and return the record's id."""
+    api.create_open_collection("notes", FIELDS)
+    kept = str(api.ok("POST", RECORDS, {"n": 1})["id"])
+    api.ok("POST", "/api/backups", {"name": "one.zip"})
+    api.ok("PATCH", f"{RECORDS}/{kept}", {"n": 2})
+    api.ok("POST", RECORDS, {"n": 3})
+    api.ok("PATCH", "/api/settings", {"meta": {"appName": "changed"}})
+    api.create_open_collection("later", FIELDS)
+    return kept
+
+
+def check_restored(api: Api, kept: str) -> None:
+    assert [(item["id"], item["n"]) for item in api.ok("GET", RECORDS)["items"]] == [(kept, 1)]
+    assert api.ok("GET", "/api/settings")["meta"]["appName"] == "Acme"
+    assert api.call("GET", "/api/collections/later")[0] == 404
+
+
+def test_processes_that_share_a_directory_step_aside_for_a_restore(data_dir: Path) -> None:
+    with running("rowcast", data_dir) as first, running("rowcast", data_dir) as second:
+        api, beside = signed_in(first), signed_in(second)
+        kept = changed_since(api)
+        streams = [EventStream(Api(server.url), ["notes/*"]) for server in (first, second)]
+        restored(first, api, "one.zip")
+        for stream in streams:
+            stream.rest()
+        # The second one may be on its way still: then it answers as soon as it is there.
+        for server in (second, first):
+            check_restored(signed_in(server), kept)
+        streams = [EventStream(Api(server.url), ["notes/*"]) for server in (first, second)]
+        made = beside.ok("POST", RECORDS, {"n": 5})
+        assert all(made["id"] in stream.frame() for stream in streams)
+        assert "Traceback" not in first.output() + second.output()
+        assert (stop(first), stop(second)) == (0, 0)
+    assert leftovers(data_dir) in ([], [".pb_temp_to_delete"])
+
+
+def test_workers_go_on_with_what_one_of_them_has_restored(data_dir: Path) -> None:
+    with running("rowcast", data_dir, options=["--workers", "3"]) as server:
+        api = signed_in(server)
+        kept = changed_since(api)
+        streams = [EventStream(Api(server.url), ["notes/*"]) for _ in range(9)]
+        restored(server, api, "one.zip")
+        for stream in streams:
+            stream.rest()
+        for _ in range(12):
+            check_restored(signed_in(server), kept)
+        assert "Traceback" not in server.output()
+        assert stop(server) == 0
+
+
+def test_processes_come_back_where_a_restore_fails_since_somebody_stays(data_dir: Path) -> None:
+    with running("rowcast", data_dir) as server, running("rowcast", data_dir) as second:
+        api = signed_in(server)
+        kept = changed_since(api)
+        with closing(open_directory(data_dir)):
+            restored(server, api, "one.zip")
+            assert "other processes use the data directory" in server.output()
+            for each in (second, server):
+                assert signed_in(each).ok("GET", f"{RECORDS}/{kept}")["n"] == 2
+        restored(server, api, "one.zip")
+        check_restored(signed_in(second), kept)
 
 
 # -- kill -9 -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Everything that takes long happens while the old state is still served. Only then
 the application stops, the states are exchanged and it starts anew; if it can't, it
-goes on as it was.
+goes on as it was. Other processes that serve the directory step aside meanwhile.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from rowcast.backups.desk import Backups, describe
 from rowcast.backups.restoring import stage
 from rowcast.errors import BadRequestError, RowcastError
 from rowcast.storage.directory import DataDir, Opening
-from rowcast.storage.occupancy import OccupiedError
+from rowcast.storage.occupancy import OccupiedError, is_taken
 from rowcast.storage.swap import Swap
 
 _log = logging.getLogger("rowcast.backups")
 
+_PAUSE_S = 0.05
 _DELAY_S = 1.0
 """The time in which the answer reaches the client (apis/backup.go, backupRestore)."""
 
@@ -29,18 +30,20 @@ Exchange = Callable[[Swap], Awaitable[None]]
 
 
 def begin_restore(
-    backups: Backups, directory: DataDir, key: str, exchange: Exchange, opening: Opening
+    backups: Backups, directory: DataDir, key: str, exchange: Exchange, opening: Opening, *, has_others: bool
 ) -> asyncio.Task[None]:
     """Begin to restore a backup; `exchange` stops the application, runs the swap and starts it again.
 
-    Raises BadRequestError where another backup or restore is under way, or where other
-    processes use the directory.
+    `has_others` says whether there are other processes that step aside when they are asked to. Raises
+    BadRequestError where another backup or restore is under way, or where processes use
+    the directory that can't be asked.
     """
     turn = ExitStack()
     turn.enter_context(backups.turn(key))
     try:
-        # From now on nobody else comes in.
-        directory.occupancy.claim()
+        # From now on nobody else comes in; those who step aside do so when the new state is ready.
+        if not has_others:
+            directory.occupancy.claim()
     except OccupiedError as error:
         turn.close()
         text = "Other processes use the data directory; a backup can be restored only while a single one does."
@@ -67,6 +70,12 @@ def begin_restore(
             turn.close()
 
     return asyncio.ensure_future(run())
+
+
+async def stand_aside(directory: DataDir, is_over: Callable[[], bool]) -> None:
+    """Wait outside of a directory, which was closed, while another process has its turn at a backup or restore."""
+    while not is_over() and await asyncio.to_thread(is_taken, directory.temporary):  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def exchange(swap: Swap, start: Callable[[], object]) -> None:

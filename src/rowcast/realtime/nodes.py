@@ -54,10 +54,21 @@ _reply = msgspec.json.Decoder(Reply).decode
 class Nodes:
     """Carries out what is asked about streams, here or at the node that holds them."""
 
-    def __init__(self, hub: Hub, link: Link, authenticate: Authenticate) -> None:
+    def __init__(self, hub: Hub, link: Link, authenticate: Authenticate, step_aside: Callable[[], None]) -> None:
         self._hub = hub
         self._link = link
         self._authenticate = authenticate
+        self._step_aside = step_aside
+
+    @property
+    def has_others(self) -> bool:
+        """Whether other nodes are known."""
+        return self._link.has_others
+
+    async def ask_aside(self) -> None:
+        """Have all other nodes leave the data directory for a while, since this one is about to replace its content."""
+        others = await self._link.nodes()
+        await asyncio.gather(*[self._link.ask(node, _encode(Question("aside"))) for node in others])
 
     async def subscribe(self, client_id: str, topics: list[str], *, token: str, address: str) -> None:
         """Replace the topics of a stream, and with them its account (see `Hub.subscribe`)."""
@@ -123,6 +134,8 @@ class Nodes:
             await self._subscribe(question)
         elif question.do == "kick":
             self._hub.kick(question.client_id)
+        elif question.do == "aside":
+            self._step_aside()
         elif question.do == "oauth2":
             async with self._hub.turn:
                 if not self._hub.answer_oauth2(question.client_id, question.data.encode(), question.address):

@@ -44,12 +44,15 @@ class Occupancy:
                 raise OccupiedError(f"the data directory {root} is being replaced by another process; try again later")
             time.sleep(_PAUSE_S)
 
-    def claim(self) -> None:
-        """Have the directory alone. Raises OccupiedError where another process uses it."""
-        if not self._take(fcntl.LOCK_EX):
+    def claim(self, patience_s: float = 0.0) -> None:
+        """Have the directory alone. Raises OccupiedError where another process still uses it after this time."""
+        end = time.monotonic() + patience_s
+        while not self._take(fcntl.LOCK_EX):
             # A lock that can't be changed may be lost.
             fcntl.flock(self._fd, fcntl.LOCK_SH)
-            raise OccupiedError(f"other processes use the data directory {self.root}; stop them first")
+            if time.monotonic() >= end:
+                raise OccupiedError(f"other processes use the data directory {self.root}; stop them first")
+            time.sleep(_PAUSE_S)
 
     def share(self) -> None:
         """Let others in."""
@@ -80,6 +83,17 @@ def alone_at(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether somebody has a folder alone; no where there is no such folder."""
+    try:
+        with alone_at(folder):
+            return False
+    except OccupiedError:
+        return True
+    except OSError:
+        return False
 
 
 def _lock(descriptor: int, kind: int) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import Api
-from tests.e2e.server import Kind, ServerError, running, upsert_superuser
+from tests.e2e.server import Kind, Server, ServerError, running, upsert_superuser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -87,3 +89,38 @@ def test_one_server_reads_what_the_other_has_encrypted(data_dir: Path, writer: K
     assert app_name(reader, data_dir, WITH_KEY) == f"by {writer}"
     save(reader, data_dir, f"by {reader}", WITH_KEY)
     assert app_name(writer, data_dir, WITH_KEY) == f"by {reader}"
+
+
+def restored(server: Server, end: str) -> None:
+    """Restore a backup, and wait until the server says how that ended."""
+    api = Api(server.url)
+    api.sign_in()
+    api.ok("POST", "/api/backups/one.zip/restore")
+    deadline = time.monotonic() + 30
+    while end not in server.output():
+        assert time.monotonic() < deadline, server.output()
+        time.sleep(0.02)
+
+
+def test_backups_of_encrypted_settings_are_restored_with_their_key_alone(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running("rowcast", data_dir, options=WITH_KEY) as server:
+        api = Api(server.url)
+        api.sign_in()
+        api.ok("PATCH", "/api/settings", {"meta": {"appName": SECRET}})
+        api.ok("POST", "/api/backups", {"name": "one.zip"})
+        api.ok("PATCH", "/api/settings", {"meta": {"appName": "later"}})
+        restored(server, "the backup one.zip is restored")
+    assert app_name("rowcast", data_dir, WITH_KEY) == SECRET
+    assert SECRET.encode() not in stored(data_dir)
+    other = data_dir.parent / "other"
+    upsert_superuser("rowcast", other)
+    monkeypatch.setenv(KEY, "x" * 32)
+    save("rowcast", other, "another key", WITH_KEY)
+    (other / "backups").mkdir()
+    shutil.copy(data_dir / "backups" / "one.zip", other / "backups")
+    with running("rowcast", other, options=WITH_KEY) as server:
+        restored(server, "could not be restored")
+        assert "key" in server.output()
+    assert app_name("rowcast", other, WITH_KEY) == "another key"

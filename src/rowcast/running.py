@@ -135,7 +135,8 @@ class Running:
             fresh=fresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
         )
-        storage.before_commit, storage.publish = log.record, self.measuring.publishing(follower.publish)
+        self.hub.follow = follower.reach
+        storage.before_commit, storage.publish = follower.record, self.measuring.publishing(follower.publish)
         self.nodes = Nodes(self.hub, link, self._authenticate, step_aside)
         self.membership = Membership(link, follower, self.nodes, fresh)
         self.records = Records(

@@ -124,7 +124,8 @@ class Dialect:
     `lock` ends a SELECT of rows that are about to be written, `key_lock` of rows that must
     not go away before the commit. `is_json_built` says whether `Field.json_sql` is its SQL. `asked`
     gives a SELECT of a list of lists as rows, with their number and the given columns.
-    `schema_version` gives a value that is another one once a table has been made.
+    `schema_version` gives a value that is another one once a table has been made. `all_texts` makes one value of
+    the texts in a column of all rows of a table that has an `id`.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Dialect:
     json_or_empty: str
     whole_number: str
     schema_version: str
+    all_texts: str
     version: str
     is_json_built: bool
     groups: bool
@@ -249,6 +251,7 @@ SQLITE = Dialect(
     json_or_empty="iif(json_valid({}), {}, '{{}}')",
     whole_number="INTEGER",
     schema_version="PRAGMA schema_version",
+    all_texts="group_concat({}, '' ORDER BY id)",
     version="SELECT sqlite_version()",
     is_json_built=True,
     groups=False,

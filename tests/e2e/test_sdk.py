@@ -57,17 +57,11 @@ def run_suite(suite: Path, server: Server, provider: str) -> list[Result]:
         pytest.fail(f"{error}\n{server.output()}")
 
 
-HEARD_LATER = {"realtime", "realtime_rules", "resume"}
-"""Suites that count on a new stream hearing nothing of earlier writes; PostgreSQL's log tells them a moment later."""
-
-
 @pytest.mark.parametrize("kind", ["rowcast", "postgres", "reference"], indirect=True)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name.removesuffix(".test.mjs"))
 def test_sdk(suite: Path, server: Server, provider: str, subtests: pytest.Subtests) -> None:
     if not (SDK / "node_modules").is_dir():
         pytest.skip("the JS SDK is not installed: make install")
-    if server.kind == "postgres" and suite.name.partition(".")[0] in HEARD_LATER:
-        pytest.skip("on PostgreSQL a new stream may also hear what was written just before")
     for result in run_suite(suite, server, provider):
         with subtests.test(msg=result.name):
             if result.outcome == "skip":

@@ -20,16 +20,17 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from rowcast.bus import Bus, Link, Lost
 from rowcast.realtime.changelog import ChangeLog
+from rowcast.realtime.states import States
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
 from rowcast.sql import Snapshot
-from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError
+from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError, Transaction
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,17 @@ class Fresh(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """Somebody who waits until the present is told: everything up to the last number that was taken when it was asked.
+
+    The first look after that finds out which one (`upto`).
+    """
+
+    told: asyncio.Future[None]
+    upto: int | None = None
+
+
 class Follower:
     """Hands the changes of all processes to the bus of this one.
 
@@ -84,16 +96,23 @@ class Follower:
         self._bus = bus
         self._link = link
         self._fresh = fresh
-        self._wants_state = wants_state
+        self._states = States(wants_state)
         self._lock = threading.Lock()
-        self._state: Snapshot | None = None
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # On PostgreSQL: the states before changes of this process that the log has yet to tell, by number; and
-        # up to which number the log was read.
-        self._own: dict[int, Snapshot] = {}
+        # Up to which number the log was read, where it has holes.
         self._read = log.end.number
+        self._waiting: list[_Waiting] = []
         log.on_adopted = self._adopted
+
+    def record(self, tx: Transaction) -> None:
+        """Log the changes of a transaction that is about to commit (see `ChangeLog.record`)."""
+        self._changes.record(tx)
+        if not self._changes.numbers.is_dense:
+            # Once it has committed they may be told at any moment, also before `publish`.
+            numbers = self._states.put(tx.changes)
+            if numbers:
+                tx.on_rollback(lambda: self._states.forget(numbers))
 
     def publish(self, changes: list[Logged]) -> None:
         """Take the changes of a commit of this process; called under the storage's write lock.
@@ -102,7 +121,8 @@ class Follower:
         """
         if not self._changes.numbers.is_dense:
             # Others may have committed in between, or be about to: the log tells them in order.
-            self._leave_to_log(changes)
+            self._wake_up()
+            self._link.hint()
             return
         try:
             is_told = self._tell_at_once(changes)
@@ -116,13 +136,6 @@ class Follower:
                 if isinstance(change, Change) and change.before is not None:
                     change.before.close()
             self._wake_up()
-        self._link.hint()
-
-    def _leave_to_log(self, changes: Sequence[Logged]) -> None:
-        for change in changes:
-            if isinstance(change, Change) and change.before is not None and change.position is not None:
-                self._own[change.position.number] = change.before
-        self._wake_up()
         self._link.hint()
 
     def _wake_up(self) -> None:
@@ -167,6 +180,42 @@ class Follower:
         """Look for changes of other processes soon. Called on the event loop."""
         self._wake.set()
 
+    async def reach(self) -> None:
+        """Wait until whatever was committed before this call is handed to the bus, whoever committed it.
+
+        At once where this process is up to date, as it always is when it is alone on SQLite. All who wait
+        share one look at the log, which begins after they came.
+        """
+        if self._loop is None or not await self._may_be_behind():
+            return
+        waiting = _Waiting(self._loop.create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        await waiting.told
+
+    async def _may_be_behind(self) -> bool:
+        if not self._changes.is_stored:
+            return self._link.has_others
+        if not self._changes.numbers.is_dense:
+            return True
+        try:
+            with self._storage.budget(), self._storage.read() as reader:
+                return self._changes.last(reader).number > self._told
+        except BudgetExceededError:
+            return True
+
+    def _release(self, came: int) -> None:
+        """Let go of those who have what they wait for; the first `came` of them were there before the last look."""
+        for each in self._waiting[:came]:
+            if each.upto is None:
+                each.upto = self._changes.numbers.seen
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if each.upto is None or each.upto > self._read:
+                self._waiting.append(each)
+            elif not each.told.done():
+                each.told.set_result(None)
+
     async def run(self) -> None:
         """Follow the log until cancelled."""
         self._loop = asyncio.get_running_loop()
@@ -176,15 +225,21 @@ class Follower:
                     async with asyncio.timeout(self._period_s()):
                         await self._wake.wait()
                 self._wake.clear()
+                came = len(self._waiting)
                 try:
                     await self._catch_up()
+                    self._release(came)
                 except StorageError as error:
                     _log.warning("the log of changes can't be read: %s", error)
                 except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more
                     _log.exception("changes of other processes could not be told; streams start anew")
                     await asyncio.to_thread(self._give_up)
         finally:
-            self._let_go()
+            self._loop = None
+            for waiting in self._waiting:
+                if not waiting.told.done():
+                    waiting.told.set_result(None)
+            self._states.drop()
 
     def _period_s(self) -> float:
         if self._changes.numbers.is_waiting:
@@ -222,7 +277,10 @@ class Follower:
                     self._read_behind(state)
                 else:
                     self._read_decided(state, decided)
-                is_kept = self._keep(state)
+                self._states.drop()
+                if self._link.has_others:
+                    self._states.keep(state)
+                    is_kept = True
             finally:
                 self._lock.release()
         finally:
@@ -239,27 +297,25 @@ class Follower:
             return
         last = self._changes.last(state)
         end = last.number if upto is None else upto
-        before = self._state
+        is_first = True
         while self._told < end:
             changes = self._changes.behind(state, self._told, end, _CHANGES)
             first = changes[0].position if changes else None
             if first is None or first.number != self._told + 1:
                 self._skip_to(first or last)
                 continue
-            if before is not None:
-                changes = [self._with_state(change, before) for change in changes]
-            self._tell(changes)
-            before = None
+            self._tell(self._states.given_to(changes, is_first=is_first))
+            is_first = False
 
     def _read_decided(self, state: Snapshot, decided: int) -> None:
         """Tell the changes behind the last told one up to a number, where some were never used."""
         if self._changes.is_lost(state, self._told):
             _log.warning("changes behind %d are lost; streams start anew", self._told)
             self._lose(self._changes.last_until(state, decided))
-        before = self._state
+        is_first = True
         while changes := self._changes.behind(state, self._told, decided, _CHANGES):
-            self._tell([self._with_state(change, before) for change in changes])
-            before = None
+            self._tell(self._states.given_to(changes, is_first=is_first))
+            is_first = False
         self._read = decided
 
     def _tell(self, changes: Sequence[Logged]) -> None:
@@ -274,6 +330,7 @@ class Follower:
 
     def _lose(self, position: Position) -> None:
         self._changes.skip_to(position)
+        self._states.forget_until(position.number)
         self._bus.publish((Lost(position),))
 
     def _give_up(self) -> None:
@@ -285,29 +342,3 @@ class Follower:
         """Have the hub count on from where another process has begun to store the log."""
         nothing = Change("delete", new_record(Collection(id="")), position=position)
         self._bus.publish((nothing if is_whole else Lost(position),))
-
-    def _with_state(self, change: Logged, before: Snapshot | None) -> Logged:
-        if not isinstance(change, Change) or change.action == "create":
-            return change
-        own = self._own.pop(change.position.number, None) if change.position is not None else None
-        if own is not None:
-            return replace(change, before=own)
-        if before is not None and self._wants_state(change.record.collection):
-            self._state = None  # The hub closes it.
-            return replace(change, before=before)
-        return change
-
-    def _keep(self, state: Snapshot) -> bool:
-        """Keep a state for what others delete next, in place of an older one, which would keep SQLite's log from
-        being emptied.
-        """
-        self._let_go()
-        if not self._link.has_others:
-            return False
-        self._state = state
-        return True
-
-    def _let_go(self) -> None:
-        if self._state is not None:
-            self._state.close()
-            self._state = None

@@ -150,6 +150,8 @@ class Nodes:
         the hub, which did not know of this request, took them from nobody.
         """
         hub = self._hub
+        # A client that has just written, through whichever node, must not hear of that as of something new.
+        await hub.reach_present()
         while True:
             changes = hub.account_changes
             auth = await self._authenticate(question.token) if question.token else None

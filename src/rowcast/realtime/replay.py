@@ -58,6 +58,13 @@ class Progress:
         self._moved.clear()
         await self._moved.wait()
 
+    async def reach(self, log: ChangeLog) -> None:
+        """Wait until what the log holds now was delivered."""
+        number = log.end.number
+        # The log may begin anew meanwhile, with lower numbers.
+        while self.delivered.number < min(number, log.end.number):
+            await self.wait()
+
 
 class Replays:
     """The streams that catch up, and how far each of them is.

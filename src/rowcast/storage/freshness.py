@@ -20,10 +20,8 @@ from rowcast.storage.catalog_rows import is_same, load_catalog
 
 _log = logging.getLogger(__name__)
 
-_LOOK = (
-    "SELECT (SELECT value FROM _params WHERE id = 'settings'),"
-    " (SELECT count(*) FROM _collections), (SELECT max(updated) FROM _collections)"
-)
+_LOOK = "SELECT (SELECT value FROM _params WHERE id = 'settings'), (SELECT {} FROM _collections)"
+"""The times of all collections, not the latest: that of a machine whose clock is behind may be no later."""
 
 OnChange = Callable[[Collection, Collection | None], None]
 """Called with a collection that another process changed, and what it is now (None: dropped)."""
@@ -47,34 +45,49 @@ class Freshness:
         self._load_settings = load_settings
         self._on_change = on_change
         self._seen: Row | None = None
+        # What was in force when it was seen: after a change of our own that somebody else took back, the database
+        # may look as it did before.
+        self._taken: tuple[Settings, Catalog] | None = None
         self._lock = threading.Lock()
 
     def is_current(self, reader: Reader) -> bool:
         """Whether nothing that `reader` sees is still to be taken over."""
-        return reader.row(_LOOK) == self._seen
+        return self._is_seen(_look(reader))
 
     def refresh(self) -> None:
         """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
         with self._storage.read() as reader:
-            seen = reader.row(_LOOK)
-        if seen == self._seen:
+            seen = _look(reader)
+        if self._is_seen(seen):
             return
         # Only a writer may swap them: so no older state can replace a newer one.
         with self._storage.write() as tx, self._lock:
-            seen = tx.row(_LOOK)
-            if seen == self._seen:
+            seen = _look(tx)
+            if self._is_seen(seen):
                 return
             try:
                 settings = self._load_settings(tx)
                 catalog = load_catalog(tx)
             except DataDirError as error:
                 _log.warning("what another process has stored can't be read: %s", error)
-                self._seen = seen
+                self._note(seen)
                 return
             if settings is not None and settings != self._settings.current:
                 self._settings.follow(settings)
             self._take(catalog)
-            self._seen = seen
+            self._note(seen)
+
+    def _is_seen(self, seen: Row | None) -> bool:
+        taken = self._taken
+        return (
+            seen == self._seen
+            and taken is not None
+            and taken[0] is self._settings.current
+            and taken[1] is self._catalog.current
+        )
+
+    def _note(self, seen: Row | None) -> None:
+        self._seen, self._taken = seen, (self._settings.current, self._catalog.current)
 
     def _take(self, catalog: Catalog) -> None:
         before = self._catalog.current
@@ -87,3 +100,7 @@ class Freshness:
         self._catalog.current = Catalog(kept.get(each.id, each) for each in catalog)
         for old, new in changed:
             self._on_change(old, new)
+
+
+def _look(reader: Reader) -> Row | None:
+    return reader.row(_LOOK.format(reader.dialect.all_texts.format("updated")))

@@ -38,6 +38,9 @@ from rowcast.storage.timed import BlockTimes, Timed
 _OLDEST = 160_000
 _PREPARE_AFTER = 5
 
+_FOLLOWING = 4
+"""The most connections for reading what was written: one state is kept, one read, some are with the hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -85,7 +88,7 @@ class PostgresStorage:
         self.path = _without_secrets(address.conninfo)
         self.times: BlockTimes | None = None
         self.around_write: Callable[[AbstractContextManager[Any]], AbstractContextManager[Any]] | None = None
-        self._pools = [_pool(address, size) for size in (address.pool_size, address.snapshots)]
+        self._pools = [_pool(address, size) for size in (address.pool_size, address.snapshots, _FOLLOWING)]
         sessions = Sessions(*self._pools, timeout_s=query_timeout_s, schema=address.schema)
         self._sessions = sessions
         self._writer = Writer(sessions, publish)
@@ -124,7 +127,7 @@ class PostgresStorage:
     def snapshot(self) -> PostgresSnapshot:
         """Return a reader that keeps the present state until it is closed."""
         self._sessions.refuse_budget()
-        return PostgresSnapshot(self._sessions)
+        return PostgresSnapshot(self._sessions, self._sessions.following)
 
     def write(self) -> AbstractContextManager[PostgresTransaction]:
         """Open a write transaction, or a savepoint in that of this thread."""

@@ -117,6 +117,7 @@ POSTGRES = Dialect(
     whole_number="numeric",
     version="SELECT current_setting('server_version')",
     schema_version="SELECT to_regclass('{}')::text",
+    all_texts="md5(string_agg({}, '' ORDER BY id))",
     is_json_built=False,
     groups=True,
     first_of="(array_agg({}))[1]",

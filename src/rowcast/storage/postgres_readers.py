@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from rowcast.sql import SQLValue
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, WritesError
@@ -40,10 +40,16 @@ class Local(threading.local):
 
 
 class Sessions:
-    """The connections to one database. `pool` is for blocks, `spare` for snapshots beside a transaction."""
+    """The connections to one database, in three pools.
 
-    def __init__(self, pool: Pool, spare: Pool, *, timeout_s: float, schema: str) -> None:
-        self.pool, self.spare = pool, spare
+    `pool` is for blocks, `spare` for the states before a write, `following` for whoever reads what was written.
+    A writer waits for a state with its own connection in hand, until a reader of changes has let go of an
+    earlier one: so readers must never wait for writers, and some connections of `pool` are not for these.
+    """
+
+    def __init__(self, pool: Pool, spare: Pool, following: Pool, *, timeout_s: float, schema: str) -> None:
+        self.pool, self.spare, self.following = pool, spare, following
+        self._writers = threading.BoundedSemaphore(max(1, pool.max_size * 3 // 4))
         self.local = Local()
         self._settings = (
             f'; SET LOCAL search_path TO "{schema}"; SET LOCAL statement_timeout TO {int(timeout_s * 1000)}'
@@ -72,6 +78,21 @@ class Sessions:
                 raise translate(error) if isinstance(error, psycopg.Error) else error from error
             return connection
         raise StorageError("the database can't be reached")
+
+    def begin_write(self) -> Connection:
+        """Return a connection with a new write transaction; `give_write` takes it back."""
+        if not self._writers.acquire(timeout=self.pool.timeout):
+            raise translate(PoolTimeout())
+        try:
+            return self.begin(self.pool, WRITE)
+        except BaseException:
+            self._writers.release()
+            raise
+
+    def give_write(self, connection: Connection) -> None:
+        """Take back the connection of a write transaction."""
+        self.give(self.pool, connection)
+        self._writers.release()
 
     @staticmethod
     def give(pool: Pool, connection: Connection) -> None:
@@ -180,11 +201,11 @@ class Read(Statements):
 class PostgresSnapshot(Statements):
     """A reader that keeps its state until `close`. Used by one thread at a time."""
 
-    __slots__ = ("_sessions",)
+    __slots__ = ("_pool", "_sessions")
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._connection = sessions.begin(sessions.spare, READ)
+    def __init__(self, sessions: Sessions, pool: Pool) -> None:
+        self._sessions, self._pool = sessions, pool
+        self._connection = sessions.begin(pool, READ)
         # BEGIN alone takes no snapshot: the first read does.
         self.rows("SELECT 1")
 
@@ -196,4 +217,4 @@ class PostgresSnapshot(Statements):
         """Let go of the state. May be called again without effect."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._sessions.give(self._sessions.spare, connection)
+            self._sessions.give(self._pool, connection)

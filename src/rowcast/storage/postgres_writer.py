@@ -26,7 +26,7 @@ from rowcast.storage import Bounds, ConflictError, Outcome, StorageError
 from rowcast.storage.ending import Ending, Nested, Publish, run_hook
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_errors import RAISED, translate
-from rowcast.storage.postgres_readers import WRITE, PostgresSnapshot, Sessions, Statements, run_script
+from rowcast.storage.postgres_readers import PostgresSnapshot, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import bound, numbered
 
 BeforeCommit = Callable[["PostgresTransaction"], None]
@@ -120,7 +120,7 @@ class PostgresTransaction(Ending, Statements):
         gets the changes closes it then.
         """
         if self._snapshot is None:
-            self._snapshot = PostgresSnapshot(self.writer.sessions)
+            self._snapshot = PostgresSnapshot(self.writer.sessions, self.writer.sessions.spare)
         return self._snapshot
 
     def savepoint(self) -> AbstractContextManager[None]:
@@ -136,7 +136,7 @@ class _Write(PostgresTransaction):
     def __enter__(self) -> PostgresTransaction:
         sessions = self.writer.sessions
         sessions.refuse_budget()
-        self._connection = sessions.begin(sessions.pool, WRITE)
+        self._connection = sessions.begin_write()
         sessions.local.writing = self
         return self
 
@@ -157,7 +157,7 @@ class _Write(PostgresTransaction):
             self._connection = None
             sessions.local.writing = None
             if connection is not None:
-                sessions.give(sessions.pool, connection)
+                sessions.give_write(connection)
 
     def _commit(self) -> None:
         try:

@@ -296,3 +296,19 @@ def test_no_state_is_kept_when_the_others_are_gone(tmp_path: Path) -> None:
     two.storage.checkpoint()
     assert Path(f"{two.storage.path}-wal").stat().st_size == 0
     two.directory.close()
+
+
+def test_who_asks_for_the_present_gets_what_another_has_committed(nodes: tuple[Node, Node]) -> None:
+    one, two = nodes
+
+    async def play() -> None:
+        running = asyncio.create_task(one.follower.run())
+        await asyncio.sleep(0)
+        for number in range(5):
+            two.write(f"n{number}")
+            await one.follower.reach()
+            told = [event.record.id for event in await asyncio.wait_for(one.bus.receive(), 1)]  # type: ignore[union-attr]
+            assert told == [f"n{number}"]
+        running.cancel()
+
+    asyncio.run(play())

@@ -12,7 +12,7 @@ from rowcast.ciphers import NO_KEY
 from rowcast.config import MetaSettings, SettingsRef
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.storage.catalog_rows import delete_collection, insert_collection, update_collection
+from rowcast.storage.catalog_rows import delete_collection, insert_collection, load_catalog, update_collection
 from rowcast.storage.directory import DataDir, open_directory
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings, save_settings
@@ -83,3 +83,32 @@ def test_nothing_is_swapped_where_nothing_has_changed(processes: tuple[Process, 
     two.fresh.refresh()
     assert (two.catalog.current, two.settings.current) == (catalog, settings)
     assert two.catalog.current is catalog
+
+
+def test_what_one_changed_and_another_took_back_is_taken_back(processes: tuple[Process, Process]) -> None:
+    one, two = processes
+    catalog, settings = one.catalog.current, one.settings.current
+    with one.directory.data.write() as tx:
+        insert_collection(tx, Collection(id="pbc_1", name="notes", type="base", updated="2026-01-01 00:00:00.000Z"))
+        save_settings(tx, msgspec.structs.replace(settings, meta=MetaSettings(app_name="new")), NO_KEY)
+        one.catalog.current = load_catalog(tx)
+        one.settings.swap(msgspec.structs.replace(settings, meta=MetaSettings(app_name="new")))
+    with two.directory.data.write() as tx:
+        delete_collection(tx, "pbc_1")
+        save_settings(tx, settings, NO_KEY)
+    one.fresh.refresh()
+    assert one.catalog.current.find("notes") is None
+    assert one.settings.current == settings
+    assert len(list(one.catalog.current)) == len(list(catalog))
+
+
+def test_a_change_by_a_clock_that_is_behind_is_taken_over(processes: tuple[Process, Process]) -> None:
+    one, two = processes
+    notes = Collection(id="pbc_1", name="notes", type="base", updated="2026-01-01 00:00:00.000Z")
+    with one.directory.data.write() as tx:
+        insert_collection(tx, notes)
+    two.fresh.refresh()
+    with one.directory.data.write() as tx:
+        update_collection(tx, msgspec.structs.replace(notes, name="letters", updated="2026-01-01 00:00:01.000Z"))
+    two.fresh.refresh()
+    assert two.catalog.current.find("letters") is not None

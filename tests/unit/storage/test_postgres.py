@@ -94,6 +94,32 @@ def test_nodes_that_start_at_once_set_up_one_database(url: str, tmp_path: Path) 
     assert names == [["_mfas", "_otps", "_externalAuths", "_authOrigins", "_superusers", "users"]] * 4
 
 
+def test_writers_that_wait_for_a_state_keep_no_reader_waiting(url: str) -> None:
+    separator = "&" if "?" in url else "?"
+    storage = PostgresStorage(f"{url}{separator}pool_size=4&snapshots=1&pool_timeout=10")
+
+    def delete(_: int) -> None:
+        with storage.write() as tx:
+            tx.before()
+
+    with storage.write() as holding, ThreadPoolExecutor(8) as threads:
+        holding.before()
+        waiting = [threads.submit(delete, number) for number in range(8)]
+        with storage.read() as reader:
+            # All that may write do, and wait for a state.
+            while reader.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%READ COMMITTED%'") < 3:  # type: ignore[operator]
+                pass
+            assert reader.value("SELECT 1") == 1
+        state = storage.snapshot()
+        assert state.value("SELECT 1") == 1
+        state.close()
+        holding.rows("ROLLBACK")
+        holding.before().close()
+        for each in waiting:
+            each.result(10)
+    storage.close()
+
+
 class TestWriters:
     def test_a_row_that_is_read_to_be_written_waits_for_the_one_before(self, storage: PostgresStorage) -> None:
         with storage.write() as tx:

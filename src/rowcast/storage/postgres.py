@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -32,6 +33,7 @@ from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
 from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
+from rowcast.storage.postgres_wire import Session
 from rowcast.storage.postgres_writer import BeforeCommit, PostgresTransaction, Writer
 from rowcast.storage.timed import BlockTimes, Timed
 
@@ -198,7 +200,8 @@ def _without_secrets(conninfo: str) -> str:
 def _pool(address: Address, size: int) -> Pool:
     return ConnectionPool(
         address.conninfo,
-        connection_class=psycopg.Connection,
+        connection_class=Session,
+        configure=partial(_configure, prepares=address.prepares),
         kwargs=_options(address),
         min_size=min(2, size),
         max_size=size,
@@ -207,6 +210,10 @@ def _pool(address: Address, size: int) -> Pool:
         open=False,
         name="rowcast",
     )
+
+
+def _configure(session: Session, *, prepares: bool) -> None:
+    session.prepares = prepares
 
 
 def _options(address: Address) -> dict[str, object]:

@@ -44,6 +44,11 @@ class Bus(Protocol):
         """Append the events of one commit. Called by the writer while it holds the write lock; from any thread."""
         ...
 
+    @property
+    def backlog(self) -> int:
+        """How many events wait for the reader or are with it. From any thread."""
+        ...
+
     async def receive(self) -> list[Event]:
         """Wait for events and return all that are there, oldest first. One reader only."""
         ...

@@ -36,13 +36,19 @@ _log = logging.getLogger(__name__)
 _CHANGES = 500
 """How many changes are read at a time."""
 
+_MOST_WAITING = 20_000
+"""How many events may wait for the hub before the log is read on: where rules take long, changes wait there and
+not in memory."""
+
+_PERIOD_FULL_S = 0.02
 _PERIOD_S = 0.1
 _PERIOD_ALONE_S = 1.0
 """How often the log is looked at without a hint, with and without other processes at hand."""
 
 _PERIOD_UNDECIDED_S = 0.004
-"""How soon it is looked at again while transactions that have numbers are about to commit."""
-
+_LONGEST_UNDECIDED_S = 0.064
+"""How soon it is looked at again while transactions that have numbers are about to commit: at first, and when they
+take long. Whoever commits gives a hint; only one that is undone, or whose hint is lost, is found out by looking."""
 
 _LOCK_S = 0.02
 """How long the event loop, or a writer whose turn others wait for, waits for whoever reads the log."""
@@ -93,6 +99,7 @@ class Follower:
         # up to which number the log was read.
         self._own: dict[int, Snapshot] = {}
         self._read = log.end.number
+        self._undecided_s = _PERIOD_UNDECIDED_S
         log.on_adopted = self._adopted
 
     def publish(self, changes: list[Logged]) -> None:
@@ -135,6 +142,8 @@ class Follower:
         if not self._changes.is_stored:
             self._tell(changes)
             return True
+        if self._is_full():
+            return False
         state = self._storage.snapshot() if number != self._told + 1 else None
         try:
             if not self._is_current(state):
@@ -187,8 +196,12 @@ class Follower:
             self._let_go()
 
     def _period_s(self) -> float:
+        if self._is_full():
+            return _PERIOD_FULL_S
         if self._changes.numbers.is_waiting:
-            return _PERIOD_UNDECIDED_S
+            period_s, self._undecided_s = self._undecided_s, min(self._undecided_s * 2, _LONGEST_UNDECIDED_S)
+            return period_s
+        self._undecided_s = _PERIOD_UNDECIDED_S
         return _PERIOD_S if self._link.has_others else _PERIOD_ALONE_S
 
     async def _catch_up(self) -> None:
@@ -206,6 +219,8 @@ class Follower:
         if self._link.has_others or self._changes.is_begun():
             # They hear of this process by the log alone.
             self._changes.store()
+        if self._is_full():
+            return
         decided = self._changes.numbers.decided(self._storage)
         if decided is not None and decided <= self._read:
             self._fresh.refresh()
@@ -229,6 +244,10 @@ class Follower:
             if not is_kept:
                 state.close()
 
+    def _is_full(self) -> bool:
+        """Whether the hub has enough to do."""
+        return self._bus.backlog >= _MOST_WAITING
+
     @property
     def _told(self) -> int:
         return self._changes.end.number
@@ -250,6 +269,8 @@ class Follower:
                 changes = [self._with_state(change, before) for change in changes]
             self._tell(changes)
             before = None
+            if upto is None and self._is_full():
+                return
 
     def _read_decided(self, state: Snapshot, decided: int) -> None:
         """Tell the changes behind the last told one up to a number, where some were never used."""
@@ -260,6 +281,9 @@ class Follower:
         while changes := self._changes.behind(state, self._told, decided, _CHANGES):
             self._tell([self._with_state(change, before) for change in changes])
             before = None
+            if self._is_full():
+                self._read = self._told
+                return
         self._read = decided
 
     def _tell(self, changes: Sequence[Logged]) -> None:

@@ -17,8 +17,9 @@ _MAX_UNDER_WAY = 100_000
 class Tally:
     """Counts since the start, on the event loop. What costs something is off unless `Measured` is used.
 
-    judged: changes that somebody listened to. resumed: streams that asked for a position and
-    got it (True) or started anew (False). `sockets` counts what the sockets took.
+    judged: changes that somebody listened to. rested_s: how long judging left a slow database
+    alone. resumed: streams that asked for a position and got it (True) or started anew (False).
+    `sockets` counts what the sockets took.
     """
 
     sockets: Written | None = None
@@ -29,6 +30,10 @@ class Tally:
         self.closed: Counter[CloseReason] = Counter()
         self.resumed: Counter[bool] = Counter()
         self.judged = 0
+        self.rested_s = 0.0
+
+    def asked(self, took_s: float) -> None:
+        """Note that judging a change, whose rules need the database, took so many seconds."""
 
     def written(self, delivered: Position) -> None:
         """Note that everything up to a position was written."""
@@ -40,14 +45,20 @@ class Measured(Tally):
     """Counts frames and bytes as well, and measures the lag.
 
     lag: from the commit of a change to the moment when the streams that may see it were written,
-    in seconds. A stream whose socket is full is not waited for.
+    in seconds. A stream whose socket is full is not waited for. asking: what it took to judge a change
+    whose rules need the database.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.sockets: Written = Written()
         self.lag = Histogram(FAST_S)
+        self.asking = Histogram(FAST_S)
         self._under_way: deque[tuple[int, float]] = deque(maxlen=_MAX_UNDER_WAY)
+
+    def asked(self, took_s: float) -> None:
+        """Note that judging a change, whose rules need the database, took so many seconds."""
+        self.asking.observe(took_s)
 
     def committed(self, last: Position) -> None:
         """Note a commit by the position of its last change. May be called from any thread, under the write lock."""

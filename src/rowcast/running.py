@@ -126,6 +126,7 @@ class Running:
             link=link,
             fresh=fresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
+            behind=self.hub.tally.behind,
         )
         storage.before_commit, storage.publish = log.record, self.measuring.publishing(follower.publish)
         self.nodes = Nodes(self.hub, link, self._authenticate)
@@ -171,7 +172,7 @@ class Running:
             delete_expired_mfas=self.accounts.delete_expired_mfas,
             delete_expired_otps=self.accounts.delete_expired_otps,
         )
-        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
+        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity, link)
         self.backups = Backups(directory, self.settings)
         AutoBackup(self.backups, storage, self.settings, self.outbox.send, crons)
         self.pipeline = self.measuring.serving(self._pipeline(config))

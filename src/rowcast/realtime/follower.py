@@ -25,6 +25,7 @@ from typing import Protocol
 
 from rowcast.bus import Bus, Link, Lost
 from rowcast.realtime.changelog import ChangeLog
+from rowcast.realtime.tally import Behind
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
@@ -84,7 +85,9 @@ class Follower:
         link: Link,
         fresh: Fresh,
         wants_state: Callable[[Collection], bool],
+        behind: Behind | None = None,
     ) -> None:
+        self.behind = behind or Behind()
         self._storage = storage
         self._changes = log
         self._bus = bus
@@ -187,7 +190,9 @@ class Follower:
                 self._wake.clear()
                 try:
                     await self._catch_up()
+                    self.behind.looks[True] += 1
                 except StorageError as error:
+                    self.behind.looks[False] += 1
                     _log.warning("the log of changes can't be read: %s", error)
                 except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more
                     _log.exception("changes of other processes could not be told; streams start anew")
@@ -222,6 +227,9 @@ class Follower:
         if self._is_full():
             return
         decided = self._changes.numbers.decided(self._storage)
+        if decided is not None:
+            seen = self._changes.numbers.seen
+            self.behind.look(seen, seen - decided)
         if decided is not None and decided <= self._read:
             self._fresh.refresh()
             return
@@ -257,6 +265,7 @@ class Follower:
         if not self._changes.is_stored:
             return
         last = self._changes.last(state)
+        self.behind.look(last.number)
         end = last.number if upto is None else upto
         before = self._state
         while self._told < end:
@@ -288,6 +297,8 @@ class Follower:
 
     def _tell(self, changes: Sequence[Logged]) -> None:
         self._changes.publish(changes)
+        if self._changes.numbers.is_dense:
+            self.behind.look(self._told)
         self._bus.publish(changes)
 
     def _skip_to(self, position: Position) -> None:

@@ -107,6 +107,11 @@ class Hub:
     def __len__(self) -> int:
         return len(self._streams)
 
+    @property
+    def backlog(self) -> int:
+        """How many changes are committed and wait to be told, or are being told."""
+        return self._bus.backlog
+
     def __iter__(self) -> Iterator[Stream]:
         return iter(tuple(self._streams.values()))
 
@@ -306,8 +311,10 @@ class Hub:
                         event.before.close()
 
     async def _tell(self, events: Sequence[Event]) -> None:
+        self.tally.step("taken")
         try:
             await self._dispatch_round(events)
+            self.tally.step("judged")
             await self.rounds.write()
             self.tally.written(self._progress.delivered)
         except Exception:  # noqa: BLE001 - without this task no stream would hear anything any more

@@ -43,6 +43,9 @@ class Numbers(Protocol):
     is_waiting: bool
     """Whether some numbers were not decided when they were looked at."""
 
+    seen: int
+    """The last number that was taken when they were looked at; 0 where whatever a look finds is decided."""
+
     def create(self, tx: Transaction, end: Position, /) -> int:
         """Make what is needed besides the table; return the number of the first row, which marks the start."""
         ...
@@ -69,6 +72,7 @@ class OneWriter:
 
     is_dense = True
     is_waiting = False
+    seen = 0
 
     def create(self, _: Transaction, end: Position) -> int:
         """Return the number of the last change so far."""
@@ -101,6 +105,7 @@ class ManyWriters:
     def __init__(self) -> None:
         self._looks: deque[tuple[int, set[SQLValue]]] = deque(maxlen=_MOST_LOOKS)
         self._decided = 0
+        self.seen = 0
         self.is_waiting = False
 
     def create(self, tx: Transaction, _: Position) -> int:
@@ -123,6 +128,7 @@ class ManyWriters:
             # In this order: who takes a number between the two is among the holders or above it.
             last = int(reader.value(f"SELECT last_value FROM {_SEQUENCE}") or 0)
             holders = self._holders(reader)
+        self.seen = last
         self._looks.append((last, holders))
         while self._looks and not self._looks[0][1] & holders:
             self._decided = max(self._decided, self._looks.popleft()[0])

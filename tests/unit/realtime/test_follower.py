@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rowcast.bus import Answer, Event, Link, Lost
+from rowcast.bus import Answer, Event, Link, LinkCounts, Lost
 from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import SettingsRef
@@ -28,6 +28,9 @@ class Near:
 
     name = "near"
     has_others = True
+
+    def __init__(self) -> None:
+        self.counts = LinkCounts("near")
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None: ...
 

@@ -15,6 +15,7 @@ from rowcast.api.pipeline import Pipeline
 from rowcast.api.request import Receive, Scope, Send
 from rowcast.api.timings import Timings
 from rowcast.api.work import Work
+from rowcast.bus import Link
 from rowcast.config import Config
 from rowcast.errors import RowcastError
 from rowcast.realtime.hub import Hub
@@ -53,7 +54,7 @@ class Measuring:
         """What the hub counts into."""
         tally = self._metrics.tally if self._metrics is not None else Tally()
         if self._tracing is not None:
-            tally.on_written = self._tracing.written
+            tally.on_written, tally.on_step = self._tracing.written, self._tracing.step
         return tally
 
     @property
@@ -77,7 +78,9 @@ class Measuring:
 
         return noted
 
-    def watch(self, directory: DataDir, hub: Hub, work: Work, log_work: Work, activity: ActivityLog) -> None:
+    def watch(
+        self, directory: DataDir, hub: Hub, work: Work, log_work: Work, activity: ActivityLog, link: Link
+    ) -> None:
         """Tell of the parts that a scrape reads, and have their writes traced."""
         if self._tracing is not None:
             directory.data.around_write = self._tracing.writing
@@ -85,7 +88,7 @@ class Measuring:
                 pool.carries_context = True
         if self._metrics is not None:
             works = {"data": work, "auxiliary": log_work}
-            self._metrics.watch(directory=directory, hub=hub, works=works, activity=activity)
+            self._metrics.watch(directory=directory, hub=hub, works=works, activity=activity, link=link)
 
     def serving(self, pipeline: Pipeline) -> Serve:
         """Return what answers requests: the pipeline, with a span around each where they are traced."""

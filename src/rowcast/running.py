@@ -134,6 +134,7 @@ class Running:
             link=link,
             fresh=fresh,
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
+            behind=self.hub.tally.behind,
         )
         self.hub.follow = follower.reach
         storage.before_commit, storage.publish = follower.record, self.measuring.publishing(follower.publish)
@@ -180,7 +181,7 @@ class Running:
             delete_expired_mfas=self.accounts.delete_expired_mfas,
             delete_expired_otps=self.accounts.delete_expired_otps,
         )
-        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity)
+        self.measuring.watch(directory, self.hub, self.work, self.log_work, self.activity, link)
         self.backups = Backups(directory, self.settings)
         AutoBackup(self.backups, storage, self.settings, self.outbox.send, crons)
         self.pipeline = self.measuring.serving(self._pipeline(config))

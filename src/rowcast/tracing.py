@@ -51,6 +51,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("rowcast", __version__)
         self._under_way: deque[tuple[int, int, SpanContext, int]] = deque(maxlen=_MAX_UNDER_WAY)
+        self._steps: deque[tuple[str, int]] = deque(maxlen=2)
 
     def requests(self, application: Application, pattern: Callable[[Message], str]) -> Application:
         """Return an application whose requests are spans. `pattern` tells the route that one meets."""
@@ -66,6 +67,10 @@ class Tracing:
         if position is not None and span.is_recording():
             span.set_attribute("rowcast.changes", len(changes))
             self._under_way.append((position.number, len(changes), span.get_span_context(), time.time_ns()))
+
+    def step(self, name: str) -> None:
+        """Note that the round of changes under way got so far."""
+        self._steps.append((name, time.time_ns()))
 
     def written(self, delivered: Position) -> None:
         """Note that everything up to a position was written to sockets. Called on the event loop."""
@@ -83,7 +88,10 @@ class Tracing:
                 attributes={"rowcast.position": number, "rowcast.changes": count},
                 start_time=at,
             )
+            for name, reached_at in self._steps:
+                span.add_event(name, timestamp=reached_at)
             span.end()
+        self._steps.clear()
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""

@@ -44,6 +44,11 @@ def test_nodes_hint_and_ask_each_other(make: Make) -> None:
             await two.link.close()
             assert await one.link.ask("two", b"?") is None
             assert await one.link.nodes() == []
+            counts = one.link.counts
+            assert (counts.is_connected, counts.connects) == (True, 1)
+            assert (counts.asked, counts.unanswered, counts.answered, counts.dropped) == (2, 1, 1, 0)
+            assert counts.hints_sent >= 1
+            assert two.link.counts.hints_heard >= 1
 
     asyncio.run(play())
 

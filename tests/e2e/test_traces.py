@@ -105,6 +105,9 @@ def test_a_write_is_followed_to_the_sockets(tmp_path: Path, collector: Collector
     assert [link.span_id for link in deliver.links] == [write.span_id]
     assert request.start_time_unix_nano <= write.start_time_unix_nano <= write.end_time_unix_nano
     assert write.start_time_unix_nano <= deliver.start_time_unix_nano < deliver.end_time_unix_nano
+    assert [event.name for event in deliver.events] == ["taken", "judged"]
+    times = [deliver.start_time_unix_nano, *(event.time_unix_nano for event in deliver.events)]
+    assert sorted([*times, deliver.end_time_unix_nano]) == [*times, deliver.end_time_unix_nano]
     attributes = {one.key: one.value for one in request.attributes}
     assert attributes["http.response.status_code"].int_value == 200
     assert {one.key: one.value.int_value for one in deliver.attributes}["rowcast.changes"] == 1

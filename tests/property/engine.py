@@ -79,12 +79,12 @@ def _template() -> Path:
 class Engine:
     """Everything behind the edge, tied together as `app` ties it. An async context manager."""
 
-    def __init__(self, *, budget_s: float = 10.0, retention: Retention | None = None) -> None:
+    def __init__(self, *, budget_s: float = 10.0, retention: Retention | None = None, database: str = "") -> None:
         self._path = Path(tempfile.mkdtemp(prefix="rowcast-engine-"))
         shutil.copytree(_template(), self._path, dirs_exist_ok=True)
-        self.directory = open_directory(self._path, budget_s=budget_s)
+        self.directory = open_directory(self._path, budget_s=budget_s, database=database)
         self.storage = storage = self.directory.data
-        self.catalog = CatalogRef(self.directory.catalog)
+        self.catalog = CatalogRef(self.directory.catalog, storage.dialect)
         self.bus = FollowedBus()
         self.log = ChangeLog(storage, self.catalog, retention or Retention())
         self.committed: list[Change] = []

@@ -34,7 +34,19 @@ class Lost:
 
 Event = Change | CollectionChange | Message | Lost
 
-__all__ = ["Answer", "Bus", "Change", "CollectionChange", "Event", "Link", "LinkError", "Logged", "Lost", "Message"]
+__all__ = [
+    "Answer",
+    "Bus",
+    "Change",
+    "CollectionChange",
+    "Event",
+    "Link",
+    "LinkCounts",
+    "LinkError",
+    "Logged",
+    "Lost",
+    "Message",
+]
 
 
 class Bus(Protocol):
@@ -44,9 +56,34 @@ class Bus(Protocol):
         """Append the events of one commit. Called by the writer while it holds the write lock; from any thread."""
         ...
 
+    @property
+    def backlog(self) -> int:
+        """How many events wait for the reader or are with it. From any thread."""
+        ...
+
     async def receive(self) -> list[Event]:
         """Wait for events and return all that are there, oldest first. One reader only."""
         ...
+
+
+@dataclass(slots=True)
+class LinkCounts:
+    """What a link has done since it was made, in plain numbers.
+
+    is_connected: whether the others can be told and heard just now. connects: how often that began.
+    asked: questions to other nodes, unanswered: those without an answer. answered: questions of
+    others. dropped: messages and questions that were passed over, since they were too many or not ours.
+    """
+
+    kind: str
+    is_connected: bool = False
+    connects: int = 0
+    hints_sent: int = 0
+    hints_heard: int = 0
+    asked: int = 0
+    unanswered: int = 0
+    answered: int = 0
+    dropped: int = 0
 
 
 Answer = Callable[[bytes], Awaitable[bytes]]
@@ -61,6 +98,7 @@ class Link(Protocol):
     """Connects the nodes that serve one database. `name` is that of this node: eight letters and digits."""
 
     name: str
+    counts: LinkCounts
 
     @property
     def has_others(self) -> bool:

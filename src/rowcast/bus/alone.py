@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rowcast.bus import Answer
+from rowcast.bus import Answer, LinkCounts
 
 
 class Alone:
@@ -14,6 +14,7 @@ class Alone:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.counts = LinkCounts("alone")
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None:
         """Listen to nobody."""

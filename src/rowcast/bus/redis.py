@@ -30,7 +30,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from rowcast.bus import Answer
+from rowcast.bus import Answer, LinkCounts
 from rowcast.bus.redis_address import RedisAddress
 
 _log = logging.getLogger("rowcast.bus")
@@ -87,6 +87,7 @@ class RedisLink:
 
     def __init__(self, name: str, address: RedisAddress) -> None:
         self.name = name
+        self.counts = LinkCounts("redis")
         self._address = address
         # Channels do not know databases; the number keeps two databases of one server apart.
         self._space = f"{address.prefix}:{address.db}"
@@ -129,6 +130,12 @@ class RedisLink:
 
     async def ask(self, node: str, question: bytes) -> bytes | None:
         """Return what another node answers, None where it is gone, too slow, or Redis is away."""
+        answer = await self._ask(node, question)
+        self.counts.asked += 1
+        self.counts.unanswered += answer is None
+        return answer
+
+    async def _ask(self, node: str, question: bytes) -> bytes | None:
         if self._client is None or not _NODE.fullmatch(node) or len(question) > _MAX_BYTES:
             return None
         if self._address.is_cluster and node not in await self.nodes():
@@ -223,6 +230,7 @@ class RedisLink:
             elif channel != self._hints:
                 self._take(data, answer)
             elif data != self.name.encode():
+                self.counts.hints_heard += 1
                 on_hint()
 
     def _begin(self, client: Client) -> None:
@@ -230,6 +238,8 @@ class RedisLink:
         if self._is_down:
             _log.info("Redis at %s is back", self._address)
         self._client, self._is_down = client, False
+        self.counts.is_connected = True
+        self.counts.connects += 1
         self._has_tried.set()
         # What was committed while nobody could be told.
         self._hinted.set()
@@ -240,6 +250,7 @@ class RedisLink:
             text = str(error) or type(error).__name__
             _log.warning("Redis at %s is away, nodes are followed without hints: %s", self._address, text)
         self._client, self._is_down = None, True
+        self.counts.is_connected = False
         self._has_tried.set()
         for answered in self._asked.values():
             if not answered.done():
@@ -256,12 +267,13 @@ class RedisLink:
             await self._hinted.wait()
             self._hinted.clear()
             self._is_hint_due = False
-            await self._publish(self._hints, self.name.encode())
+            self.counts.hints_sent += await self._publish(self._hints, self.name.encode())
 
     def _take(self, data: bytes, answer: Answer) -> None:
         """Take a question or an answer; whatever else came is passed over."""
         head = _HEAD.match(data)
         if head is None or len(data) > _MAX_BYTES + head.end():
+            self.counts.dropped += 1
             return
         kind, number, node = (part.decode() for part in head.groups())
         body = data[head.end() :]
@@ -274,6 +286,9 @@ class RedisLink:
             task = asyncio.create_task(self._answer(node, number, body, answer))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
+            self.counts.answered += 1
+        else:
+            self.counts.dropped += 1
 
     async def _answer(self, node: str, number: str, question: bytes, answer: Answer) -> None:
         try:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rowcast.bus import Answer, Link, LinkError
+from rowcast.bus import Answer, Link, LinkCounts, LinkError
 from rowcast.bus.alone import Alone
 
 _log = logging.getLogger("rowcast.bus")
@@ -69,6 +69,7 @@ class SocketLink:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
+        self.counts = LinkCounts("sockets")
         self._folder = folder
         self._hints: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -94,11 +95,14 @@ class SocketLink:
         def heard() -> None:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    if hints.recv(16) == b"new":
+                    said = hints.recv(16)
+                    self.counts.hints_heard += 1
+                    if said == b"new":
                         self._looked_at = float("-inf")
             on_hint()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.counts.answered += 1
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_S):
                     await _write(writer, await answer(await _read(reader)))
@@ -112,17 +116,20 @@ class SocketLink:
         self._server = await asyncio.start_unix_server(serve, where, backlog=_BACKLOG)
         self._look()
         self._send(b"new")
-        self._is_open = True
+        self._is_open = self.counts.is_connected = True
+        self.counts.connects += 1
 
     def hint(self) -> None:
         """Tell the others that the log has grown."""
         if self.has_others:
+            self.counts.hints_sent += 1
             self._send(b"log")
 
     async def ask(self, node: str, question: bytes) -> bytes | None:
         """Return what another process answers, None where it is gone or too slow."""
         if not node.isalnum():
             return None
+        self.counts.asked += 1
         try:
             async with asyncio.timeout(_ANSWER_S):
                 reader, writer = await asyncio.open_unix_connection(self._folder / (node + _ASK))
@@ -132,6 +139,7 @@ class SocketLink:
                 finally:
                     writer.close()
         except (OSError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
+            self.counts.unanswered += 1
             return None
 
     async def nodes(self) -> list[str]:
@@ -141,7 +149,7 @@ class SocketLink:
 
     async def close(self) -> None:
         """Stop to listen; take the sockets away."""
-        self._is_open = False
+        self._is_open = self.counts.is_connected = False
         if self._hints is not None:
             asyncio.get_running_loop().remove_reader(self._hints.fileno())
             with self._lock:

@@ -7,7 +7,7 @@ number of routes, collections that are listened to and slow streams, never by th
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -24,9 +24,11 @@ from rowcast import __version__
 from rowcast.admin.activity import ActivityLog
 from rowcast.api.pool import Pool
 from rowcast.api.timings import Timings
+from rowcast.bus import LinkCounts
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import CloseReason
 from rowcast.realtime.tally import Measured
+from rowcast.storage import ConnectionPool
 from rowcast.storage.timed import BlockTimes
 from rowcast.tallies import Histogram
 
@@ -50,6 +52,8 @@ class Sources:
     databases: Mapping[str, Database]
     pools: Mapping[str, Pool]
     sqlite: str
+    link: LinkCounts
+    connections: Callable[[], Mapping[str, ConnectionPool]]
 
 
 def families(sources: Sources) -> Iterator[Metric]:
@@ -59,8 +63,11 @@ def families(sources: Sources) -> Iterator[Metric]:
     build.add_metric([], versions)
     yield build
     yield from _realtime(sources.hub, sources.tally)
+    yield from _log(sources.hub, sources.tally)
+    yield from _bus(sources.link)
     yield from _requests(sources.timings)
     yield from _databases(sources.databases)
+    yield from _connections(sources.connections())
     yield from _threads(sources.pools)
     yield _gauge(
         "rowcast_log_queue_entries", "Entries of the request log that wait to be written.", sources.activity.queued
@@ -99,6 +106,51 @@ def _realtime(hub: Hub, tally: Measured) -> Iterator[Metric]:
     yield lag
 
 
+def _log(hub: Hub, tally: Measured) -> Iterator[Metric]:
+    behind = tally.behind
+    yield _gauge("rowcast_changelog_end", "The last number of the change log that is known of.", behind.end)
+    yield _gauge("rowcast_changelog_behind_changes", "Numbers between what was told here and that end.", behind.changes)
+    yield _gauge(
+        "rowcast_changelog_behind_seconds",
+        "How long the oldest change that was not told here yet has been known of.",
+        behind.seconds,
+    )
+    yield _gauge(
+        "rowcast_changelog_undecided", "Numbers that were taken by transactions that had not ended.", behind.undecided
+    )
+    yield _gauge("rowcast_changelog_unseen_seconds", "How long ago the log was looked at.", behind.unseen_s)
+    looks = CounterMetricFamily("rowcast_changelog_looks", "Looks at the log, by outcome.", labels=["outcome"])
+    for outcome, name in ((True, "read"), (False, "failed")):
+        looks.add_metric([name], behind.looks[outcome])
+    yield looks
+    yield _gauge("rowcast_hub_backlog_events", "Changes that were read and wait to be judged.", hub.backlog)
+    asking = HistogramMetricFamily(
+        "rowcast_judge_database_seconds", "What it took to judge a change whose rules need the database.", labels=[]
+    )
+    _add(asking, [], tally.asking)
+    yield asking
+    yield _counter("rowcast_judge_rest_seconds", "How long judging left a slow database alone.", tally.rested_s)
+
+
+def _bus(link: LinkCounts) -> Iterator[Metric]:
+    connected = GaugeMetricFamily(
+        "rowcast_bus_connected", "Whether other nodes can be told and heard.", labels=["kind"]
+    )
+    connected.add_metric([link.kind], int(link.is_connected))
+    yield connected
+    yield _counter("rowcast_bus_connects", "How often the connection to the others began.", link.connects)
+    hints = CounterMetricFamily("rowcast_bus_hints", "Hints that the log has grown.", labels=["direction"])
+    hints.add_metric(["sent"], link.hints_sent)
+    hints.add_metric(["heard"], link.hints_heard)
+    yield hints
+    questions = CounterMetricFamily("rowcast_bus_questions", "Questions to other nodes.", labels=["outcome"])
+    questions.add_metric(["answered"], link.asked - link.unanswered)
+    questions.add_metric(["unanswered"], link.unanswered)
+    yield questions
+    yield _counter("rowcast_bus_answers", "Questions of other nodes that were taken.", link.answered)
+    yield _counter("rowcast_bus_dropped", "Messages of others that were passed over.", link.dropped)
+
+
 def _requests(timings: Timings) -> Iterator[Metric]:
     counts = CounterMetricFamily(
         "rowcast_http_requests", "Answered requests by route and class of status.", labels=["method", "route", "status"]
@@ -133,6 +185,22 @@ def _databases(databases: Mapping[str, Database]) -> Iterator[Metric]:
         logs.add_metric([database], _size(source.path.with_name(source.path.name + "-wal")))
     yield sizes
     yield logs
+
+
+def _connections(pools: Mapping[str, ConnectionPool]) -> Iterator[Metric]:
+    """The pools of a database server; SQLite has none, but the names are there."""
+    most = GaugeMetricFamily("rowcast_connections_max", "The most connections of a pool.", labels=["pool"])
+    opened = GaugeMetricFamily("rowcast_connections_open", "Open connections of a pool.", labels=["pool"])
+    busy = GaugeMetricFamily("rowcast_connections_busy", "Connections of a pool at work.", labels=["pool"])
+    queue = GaugeMetricFamily("rowcast_connections_queue_calls", "Calls that wait for a connection.", labels=["pool"])
+    late = CounterMetricFamily("rowcast_connections_timeouts", "Calls that got none in time.", labels=["pool"])
+    for name, pool in pools.items():
+        most.add_metric([name], pool.most)
+        opened.add_metric([name], pool.opened)
+        busy.add_metric([name], pool.busy)
+        queue.add_metric([name], pool.waiting)
+        late.add_metric([name], pool.timeouts)
+    yield from (most, opened, busy, queue, late)
 
 
 def _threads(pools: Mapping[str, Pool]) -> Iterator[Metric]:

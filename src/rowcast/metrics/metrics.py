@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from rowcast.admin.activity import ActivityLog
 from rowcast.api.timings import Timings
 from rowcast.api.work import Work
+from rowcast.bus import Link
 from rowcast.errors import RowcastError
 from rowcast.metrics.families import Database, Sources, families
 from rowcast.realtime.hub import Hub
@@ -37,7 +38,9 @@ class Metrics:
         self._sources: Sources | None = None
         self._process = ProcessCollector(registry=None)
 
-    def watch(self, *, directory: DataDir, hub: Hub, works: Mapping[str, Work], activity: ActivityLog) -> None:
+    def watch(
+        self, *, directory: DataDir, hub: Hub, works: Mapping[str, Work], activity: ActivityLog, link: Link
+    ) -> None:
         """Take over what there is to read, and have the databases measure their blocks.
 
         `works` by the name of their database.
@@ -53,7 +56,9 @@ class Metrics:
             for name, work in works.items()
             for pool in work.pools
         }
-        self._sources = Sources(hub, self.tally, self.timings, activity, databases, pools, version)
+        self._sources = Sources(
+            hub, self.tally, self.timings, activity, databases, pools, version, link.counts, directory.data.connections
+        )
 
     def scrape(self) -> tuple[bytes, str]:
         """Return all numbers as text, and its content type. Called on the event loop."""

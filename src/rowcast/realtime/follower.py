@@ -26,6 +26,7 @@ from typing import Protocol
 from rowcast.bus import Bus, Link, Lost
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.states import States
+from rowcast.realtime.tally import Behind
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
@@ -37,13 +38,19 @@ _log = logging.getLogger(__name__)
 _CHANGES = 500
 """How many changes are read at a time."""
 
+_MOST_WAITING = 20_000
+"""How many events may wait for the hub before the log is read on: where rules take long, changes wait there and
+not in memory."""
+
+_PERIOD_FULL_S = 0.02
 _PERIOD_S = 0.1
 _PERIOD_ALONE_S = 1.0
 """How often the log is looked at without a hint, with and without other processes at hand."""
 
 _PERIOD_UNDECIDED_S = 0.004
-"""How soon it is looked at again while transactions that have numbers are about to commit."""
-
+_LONGEST_UNDECIDED_S = 0.064
+"""How soon it is looked at again while transactions that have numbers are about to commit: at first, and when they
+take long. Whoever commits gives a hint; only one that is undone, or whose hint is lost, is found out by looking."""
 
 _LOCK_S = 0.02
 """How long the event loop, or a writer whose turn others wait for, waits for whoever reads the log."""
@@ -90,7 +97,9 @@ class Follower:
         link: Link,
         fresh: Fresh,
         wants_state: Callable[[Collection], bool],
+        behind: Behind | None = None,
     ) -> None:
+        self.behind = behind or Behind()
         self._storage = storage
         self._changes = log
         self._bus = bus
@@ -103,6 +112,7 @@ class Follower:
         # Up to which number the log was read, where it has holes.
         self._read = log.end.number
         self._waiting: list[_Waiting] = []
+        self._undecided_s = _PERIOD_UNDECIDED_S
         log.on_adopted = self._adopted
 
     def record(self, tx: Transaction) -> None:
@@ -148,6 +158,8 @@ class Follower:
         if not self._changes.is_stored:
             self._tell(changes)
             return True
+        if self._is_full():
+            return False
         state = self._storage.snapshot() if number != self._told + 1 else None
         try:
             if not self._is_current(state):
@@ -227,9 +239,11 @@ class Follower:
                 self._wake.clear()
                 came = len(self._waiting)
                 try:
-                    await self._catch_up()
-                    self._release(came)
+                    if await self._catch_up():
+                        self._release(came)
+                    self.behind.looks[True] += 1
                 except StorageError as error:
+                    self.behind.looks[False] += 1
                     _log.warning("the log of changes can't be read: %s", error)
                 except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more
                     _log.exception("changes of other processes could not be told; streams start anew")
@@ -242,30 +256,41 @@ class Follower:
             self._states.drop()
 
     def _period_s(self) -> float:
+        if self._is_full():
+            return _PERIOD_FULL_S
         if self._changes.numbers.is_waiting:
-            return _PERIOD_UNDECIDED_S
+            period_s, self._undecided_s = self._undecided_s, min(self._undecided_s * 2, _LONGEST_UNDECIDED_S)
+            return period_s
+        self._undecided_s = _PERIOD_UNDECIDED_S
         return _PERIOD_S if self._link.has_others else _PERIOD_ALONE_S
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> bool:
         try:
             with self._storage.budget():
-                self.catch_up(_LOCK_S)
+                return self.catch_up(_LOCK_S)
         except BudgetExceededError:
-            await asyncio.to_thread(self.catch_up)
+            return await asyncio.to_thread(self.catch_up)
 
-    def catch_up(self, patience_s: float = -1) -> None:
+    def catch_up(self, patience_s: float = -1) -> bool:
         """Tell what other processes have committed. From any thread.
 
-        Raises BudgetExceededError where somebody else is at it for longer than `patience_s`.
+        Returns whether it has looked for all of that: the hub may have enough to do. Raises
+        BudgetExceededError where somebody else is at it for longer than `patience_s`.
         """
         if self._link.has_others or self._changes.is_begun():
             # They hear of this process by the log alone.
             self._changes.store()
+        if self._is_full():
+            return False
         decided = self._changes.numbers.decided(self._storage)
+        if decided is not None:
+            seen = self._changes.numbers.seen
+            self.behind.look(seen, seen - decided)
         if decided is not None and decided <= self._read:
             self._fresh.refresh()
-            return
+            return True
         is_kept = False
+        is_whole = True
         state = self._storage.snapshot()
         try:
             # After the snapshot: nothing in it may be judged by rules that were replaced before.
@@ -274,7 +299,7 @@ class Follower:
                 raise BudgetExceededError("somebody else reads the log of changes")
             try:
                 if decided is None:
-                    self._read_behind(state)
+                    is_whole = self._read_behind(state)
                 else:
                     self._read_decided(state, decided)
                 self._states.drop()
@@ -286,16 +311,22 @@ class Follower:
         finally:
             if not is_kept:
                 state.close()
+        return is_whole
+
+    def _is_full(self) -> bool:
+        """Whether the hub has enough to do."""
+        return self._bus.backlog >= _MOST_WAITING
 
     @property
     def _told(self) -> int:
         return self._changes.end.number
 
-    def _read_behind(self, state: Snapshot, upto: int | None = None) -> None:
-        """Tell the changes behind the last told one, those up to a number or all that a state has."""
+    def _read_behind(self, state: Snapshot, upto: int | None = None) -> bool:
+        """Tell the changes behind the last told one, up to a number or all of a state; return whether these are told."""
         if not self._changes.is_stored:
-            return
+            return True
         last = self._changes.last(state)
+        self.behind.look(last.number)
         end = last.number if upto is None else upto
         is_first = True
         while self._told < end:
@@ -306,6 +337,9 @@ class Follower:
                 continue
             self._tell(self._states.given_to(changes, is_first=is_first))
             is_first = False
+            if upto is None and self._is_full():
+                return self._told >= end
+        return True
 
     def _read_decided(self, state: Snapshot, decided: int) -> None:
         """Tell the changes behind the last told one up to a number, where some were never used."""
@@ -316,10 +350,15 @@ class Follower:
         while changes := self._changes.behind(state, self._told, decided, _CHANGES):
             self._tell(self._states.given_to(changes, is_first=is_first))
             is_first = False
+            if self._is_full():
+                self._read = self._told
+                return
         self._read = decided
 
     def _tell(self, changes: Sequence[Logged]) -> None:
         self._changes.publish(changes)
+        if self._changes.numbers.is_dense:
+            self.behind.look(self._told)
         self._bus.publish(changes)
 
     def _skip_to(self, position: Position) -> None:

@@ -92,7 +92,8 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._streams: dict[str, Stream] = {}
         self._accounts = Accounts()
-        self._judge = Judge(storage, rules, output, self._accounts)
+        self.tally = tally or Tally()
+        self.judge = Judge(storage, rules, output, self._accounts, self.tally)
         self.index = TopicIndex()
         self._progress = Progress(log.end)
         self._replays = Replays(
@@ -107,7 +108,6 @@ class Hub:
         )
         self.rounds = Rounds()
         self._rights = Rights(self._accounts, leave=self._leave, join=self._join)
-        self.tally = tally or Tally()
         # Waits until whatever is committed by now is at the bus; may be set.
         self.follow: Callable[[], Awaitable[None]] = _alone
 
@@ -115,6 +115,11 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    @property
+    def backlog(self) -> int:
+        """How many changes are committed and wait to be told, or are being told."""
+        return self._bus.backlog
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(tuple(self._streams.values()))
@@ -333,8 +338,10 @@ class Hub:
                         event.before.close()
 
     async def _tell(self, events: Sequence[Event]) -> None:
+        self.tally.step("taken")
         try:
             await self._dispatch_round(events)
+            self.tally.step("judged")
             await self.rounds.write()
             self.tally.written(self._progress.delivered)
         except Exception:  # noqa: BLE001 - without this task no stream would hear anything any more
@@ -359,6 +366,10 @@ class Hub:
                     await self._dispatch(event)
                     if event.position is not None:
                         self._progress.move(event.position)
+                if self.judge.is_tired:
+                    # What was pushed need not wait as well.
+                    await self.rounds.write()
+                    await self.judge.rest()
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + SLICE_S
@@ -375,7 +386,7 @@ class Hub:
                 for first in range(0, len(addressees), _GROUPS):
                     if first:
                         await asyncio.sleep(0)
-                    deliveries += await self._judge.judge(change, addressees[first : first + _GROUPS])
+                    deliveries += await self.judge.judge(change, addressees[first : first + _GROUPS])
                 deliver(change, deliveries, self.rounds.push, behind=self._progress.delivered)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.

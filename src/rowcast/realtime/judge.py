@@ -1,40 +1,123 @@
-"""Where a change is judged: on the event loop while that is quick, else in a thread."""
+"""Where a change is judged: on the event loop while that is quick, else in a thread.
+
+Most rules need nothing but the record and the account, so the database is not asked
+before one needs more: on PostgreSQL a change that is judged without it costs no transaction and no
+thread, on any of the nodes that hear of it.
+
+What asks is bounded: a node judges one change at a time, and one more for streams that catch up, so
+it holds two connections at most, however many rules need SQL. Where the answer takes long, the
+node rests for as long before it asks again (`rest`): so all nodes together take at most half of
+what drowns them all, and what they have yet to tell waits in the log. A limit delays; it never drops.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.tally import Tally
 from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.record import Change
-from rowcast.storage import BudgetExceededError, Reader, Storage
+from rowcast.sql import Dialect, SQLValue
+from rowcast.storage import BudgetExceededError, Reader, Row, Storage
+
+_SLOW_S = 0.05
+_LONGEST_REST_S = 1.0
+"""From when on the database counts as slow, and how long a node leaves it alone at most."""
+
+
+class Late:
+    """A reader that opens its block when it is first asked, for a `with` block."""
+
+    __slots__ = ("_opened", "_reader", "_storage")
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._opened = ExitStack()
+        self._reader: Reader | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL of the storage."""
+        return self._storage.dialect
+
+    def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
+        """Return all rows."""
+        return self._ask().rows(sql, params)
+
+    def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
+        """Return the first row, or None."""
+        return self._ask().row(sql, params)
+
+    def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
+        """Return the first column of the first row, or None."""
+        return self._ask().value(sql, params)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the block was opened."""
+        return self._reader is not None
+
+    def _ask(self) -> Reader:
+        if self._reader is None:
+            self._reader = self._opened.enter_context(self._storage.read())
+        return self._reader
+
+    def __enter__(self) -> Late:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._opened.close()
 
 
 class Judge:
-    """Judges changes for those who asked for them."""
+    """Judges changes for those who asked for them, one at a time."""
 
-    def __init__(self, storage: Storage, rules: Rules, output: Output, accounts: Accounts) -> None:
+    def __init__(self, storage: Storage, rules: Rules, output: Output, accounts: Accounts, tally: Tally) -> None:
         self._storage = storage
         self._rules = rules
         self._output = output
         self._accounts = accounts
+        self.tally = tally
+        self._rest_s = 0.0
 
     async def judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         """Return who is told what of a change."""
+        began = time.monotonic()
         try:
             with self._storage.budget():
-                return self._judge_now(change, addressees)
+                deliveries, has_asked = self._judge_now(change, addressees)
         except BudgetExceededError:
-            return await asyncio.to_thread(self._judge_now, change, addressees)
+            deliveries, has_asked = await asyncio.to_thread(self._judge_now, change, addressees)
+        if has_asked:
+            took_s = time.monotonic() - began
+            self.tally.asked(took_s)
+            if took_s > _SLOW_S:
+                self._rest_s = min(self._rest_s + took_s, _LONGEST_REST_S)
+        return deliveries
 
-    def _judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
+    @property
+    def is_tired(self) -> bool:
+        """Whether the database was slow: it is to be left alone for a while before the next change is judged."""
+        return self._rest_s > 0
+
+    async def rest(self) -> None:
+        """Leave the database alone for as long as the last answer took."""
+        rest_s, self._rest_s = self._rest_s, 0.0
+        self.tally.rested_s += rest_s
+        await asyncio.sleep(rest_s)
+
+    def _judge_now(self, change: Change, addressees: list[Addressee]) -> tuple[list[Delivery], bool]:
         if change.before is not None and change.action == "delete":
-            return self._judge_by(change.before, change, addressees)
-        with self._storage.read() as reader:
-            return self._judge_by(reader, change, addressees)
+            return self._judge_by(change.before, change, addressees), True
+        with Late(self._storage) as reader:
+            return self._judge_by(reader, change, addressees), reader.is_asked
 
     def _judge_by(self, reader: Reader, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         judgement = Judgement(change, reader, self._rules, self._output, self._accounts)

@@ -8,7 +8,7 @@ stops the streams. SQL uses positional `?` and the names of the tables in Pocket
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ __all__ = [
     "Bounds",
     "BudgetExceededError",
     "ConflictError",
+    "ConnectionPool",
     "Outcome",
     "QueryTimeoutError",
     "Reader",
@@ -84,6 +85,17 @@ class Bounds:
     rows: int
     bytes: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPool:
+    """A pool of connections: the most it may have, those it has, those at work, who waits, who waited in vain."""
+
+    most: int
+    opened: int
+    busy: int
+    waiting: int
+    timeouts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,10 @@ class Storage(Protocol):
 
     def script(self, sql: str, bounds: Bounds) -> Outcome:
         """Run one or more statements of unknown origin that read. Raises WritesError and StorageError."""
+        ...
+
+    def connections(self) -> Mapping[str, ConnectionPool]:
+        """Return the pools of connections to a server by what they are for; none where there is no server."""
         ...
 
     def optimize(self) -> None:

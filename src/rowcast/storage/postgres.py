@@ -15,23 +15,25 @@ in the query of the URL, beside those of libpq:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool as Connections
 
-from rowcast.storage import Bounds, Outcome, StorageError
+from rowcast.storage import Bounds, ConnectionPool, Outcome, StorageError
 from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
 from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
+from rowcast.storage.postgres_wire import Session
 from rowcast.storage.postgres_writer import BeforeCommit, PostgresTransaction, Writer
 from rowcast.storage.timed import BlockTimes, Timed
 
@@ -147,6 +149,20 @@ class PostgresStorage:
         with self.read() as reader:
             return run_script(reader, sql, bounds)
 
+    def connections(self) -> Mapping[str, ConnectionPool]:
+        """Return the pool for requests and that for snapshots."""
+        return {
+            name: ConnectionPool(
+                most=pool.max_size,
+                opened=state["pool_size"],
+                busy=state["pool_size"] - state["pool_available"],
+                waiting=state["requests_waiting"],
+                timeouts=state.get("requests_errors", 0),
+            )
+            for name, pool in zip(("requests", "snapshots"), self._pools, strict=True)
+            if (state := pool.get_stats())
+        }
+
     def optimize(self) -> None:
         """Do nothing: PostgreSQL keeps its statistics up to date by itself."""
 
@@ -199,9 +215,10 @@ def _without_secrets(conninfo: str) -> str:
 
 
 def _pool(address: Address, size: int) -> Pool:
-    return ConnectionPool(
+    return Connections(
         address.conninfo,
-        connection_class=psycopg.Connection,
+        connection_class=Session,
+        configure=partial(_configure, prepares=address.prepares),
         kwargs=_options(address),
         min_size=min(2, size),
         max_size=size,
@@ -210,6 +227,10 @@ def _pool(address: Address, size: int) -> Pool:
         open=False,
         name="rowcast",
     )
+
+
+def _configure(session: Session, *, prepares: bool) -> None:
+    session.prepares = prepares
 
 
 def _options(address: Address) -> dict[str, object]:

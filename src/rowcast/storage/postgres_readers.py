@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -21,10 +21,9 @@ from rowcast.sql import SQLValue
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, WritesError
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import RAISED, translate
-from rowcast.storage.postgres_values import bound, numbered
+from rowcast.storage.postgres_wire import Answer, Session
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-Pool = ConnectionPool[Connection]
+Pool = ConnectionPool[Session]
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
@@ -61,7 +60,7 @@ class Sessions:
         if self.local.has_budget:
             raise BudgetExceededError("a database behind a network is asked in a thread")
 
-    def begin(self, pool: Pool, kind: str) -> Connection:
+    def begin(self, pool: Pool, kind: str) -> Session:
         """Return a connection with a new transaction. A connection that was lost meanwhile is replaced."""
         for is_last in (*[False] * pool.max_size, True):
             try:
@@ -69,7 +68,7 @@ class Sessions:
             except psycopg.Error as error:
                 raise translate(error) from error
             try:
-                connection.execute(kind + self._settings, prepare=False)
+                connection.command(kind + self._settings)
             except BaseException as error:
                 is_broken = connection.broken
                 self.give(pool, connection)
@@ -79,7 +78,7 @@ class Sessions:
             return connection
         raise StorageError("the database can't be reached")
 
-    def begin_write(self) -> Connection:
+    def begin_write(self) -> Session:
         """Return a connection with a new write transaction; `give_write` takes it back."""
         if not self._writers.acquire(timeout=self.pool.timeout):
             raise translate(PoolTimeout())
@@ -89,17 +88,17 @@ class Sessions:
             self._writers.release()
             raise
 
-    def give_write(self, connection: Connection) -> None:
+    def give_write(self, connection: Session) -> None:
         """Take back the connection of a write transaction."""
         self.give(self.pool, connection)
         self._writers.release()
 
     @staticmethod
-    def give(pool: Pool, connection: Connection) -> None:
+    def give(pool: Pool, connection: Session) -> None:
         """Take a connection back; what is left of its transaction is undone."""
         if not connection.closed and connection.info.transaction_status:
             try:
-                connection.execute("ROLLBACK", prepare=False)
+                connection.command("ROLLBACK")
             except psycopg.Error:
                 connection.close()
         pool.putconn(connection)
@@ -112,33 +111,32 @@ class Statements:
 
     dialect = POSTGRES
     _replaces_nul = True
-    _connection: Connection | None
+    _connection: Session | None
 
     def rows(self, sql: str, params: Sequence[SQLValue] = ()) -> list[Row]:
         """Return all rows."""
-        cursor = self._execute(sql, params)
-        return cursor.fetchall() if cursor.description is not None else []
+        return self._execute(sql, params).rows
 
     def row(self, sql: str, params: Sequence[SQLValue] = ()) -> Row | None:
         """Return the first row, or None."""
-        found: Row | None = self._execute(sql, params).fetchone()
-        return found
+        found = self._execute(sql, params).rows
+        return found[0] if found else None
 
     def value(self, sql: str, params: Sequence[SQLValue] = ()) -> SQLValue:
         """Return the first column of the first row, or None."""
         found = self.row(sql, params)
         return None if found is None else found[0]
 
-    def connection(self) -> Connection:
+    def connection(self) -> Session:
         """Return the connection. Raises StorageError where the block has ended."""
         if self._connection is None:
             raise StorageError("the block of this reader or transaction has ended")
         return self._connection
 
-    def _execute(self, sql: str, params: Sequence[SQLValue]) -> psycopg.Cursor[tuple[Any, ...]]:
+    def _execute(self, sql: str, params: Sequence[SQLValue]) -> Answer:
         connection = self.connection()
         try:
-            return connection.execute(numbered(sql), bound(params, replaces_nul=self._replaces_nul))
+            return connection.ask(sql, params, replaces_nul=self._replaces_nul)
         except RAISED as error:
             raise translate(error) from error
 
@@ -209,7 +207,7 @@ class PostgresSnapshot(Statements):
         # BEGIN alone takes no snapshot: the first read does.
         self.rows("SELECT 1")
 
-    def _execute(self, sql: str, params: Sequence[SQLValue]) -> psycopg.Cursor[tuple[Any, ...]]:
+    def _execute(self, sql: str, params: Sequence[SQLValue]) -> Answer:
         self._sessions.refuse_budget()
         return super()._execute(sql, params)
 

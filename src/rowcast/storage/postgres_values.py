@@ -8,7 +8,6 @@ float or str again; a number that is whole comes as int, as from SQLite's NUMERI
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 
 import psycopg
@@ -17,7 +16,7 @@ from psycopg.adapt import AdaptersMap, Buffer, Dumper, Loader
 from rowcast.sql import SQLValue
 
 _INT64 = 2**63
-_NUMERIC, _TEXT = (psycopg.postgres.types[name].oid for name in ("numeric", "text"))
+NUMERIC, TEXT = (psycopg.postgres.types[name].oid for name in ("numeric", "text"))
 _KEPT = frozenset(("int2", "int4", "int8", "oid", "float4", "float8", "bytea"))
 
 # What is not closed reaches to the end, as in `schema.sqltext`.
@@ -48,35 +47,38 @@ def numbered(sql: str) -> str:
     return _PART.sub(place, sql)
 
 
-def bound(params: Sequence[SQLValue], *, replaces_nul: bool = False) -> list[object]:
-    """Return parameters as they are sent. No text of PostgreSQL holds a NUL: what only looks for one finds none."""
-    values: list[object] = [NULL if value is None else value for value in params]
-    if replaces_nul:
-        values = [value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values]
-    return values
+def as_bytes(value: SQLValue, *, replaces_nul: bool = False) -> bytes | None:
+    """Return a parameter as it is sent. No text of PostgreSQL holds a NUL: what only looks for one finds none."""
+    if value is None:
+        return None
+    if isinstance(value, int):  # bool as well
+        return str(int(value)).encode()
+    if isinstance(value, float):
+        return repr(value).replace("inf", "Infinity").encode()
+    raw = value.encode() if isinstance(value, str) else bytes(value)
+    if b"\0" in raw:
+        if not replaces_nul or not isinstance(value, str):
+            raise psycopg.DataError("a text that PostgreSQL stores can't hold NUL")
+        return value.replace("\0", "\ufffd").encode()
+    return raw
 
 
 class _NumberDumper(Dumper):
-    oid = _NUMERIC
+    oid = NUMERIC
 
     def dump(self, obj: float) -> Buffer | None:
-        if isinstance(obj, int):
-            return str(int(obj)).encode()
-        return repr(obj).replace("inf", "Infinity").encode()
+        return as_bytes(obj)
 
 
 class _TextDumper(Dumper):
-    oid = _TEXT
+    oid = TEXT
 
     def dump(self, obj: str | bytes) -> Buffer | None:
-        raw = obj.encode() if isinstance(obj, str) else bytes(obj)
-        if b"\0" in raw:
-            raise psycopg.DataError("a text that PostgreSQL stores can't hold NUL")
-        return raw
+        return as_bytes(obj)
 
 
 class _NullDumper(Dumper):
-    oid = _TEXT
+    oid = TEXT
 
     def dump(self, obj: Null) -> Buffer | None:  # noqa: ARG002 - as psycopg calls it
         return None

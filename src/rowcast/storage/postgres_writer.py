@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from types import TracebackType
 
 import psycopg
@@ -27,10 +28,12 @@ from rowcast.storage.ending import Ending, Nested, Publish, run_hook
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_errors import RAISED, translate
 from rowcast.storage.postgres_readers import PostgresSnapshot, Sessions, Statements, run_script
-from rowcast.storage.postgres_values import bound, numbered
 
 BeforeCommit = Callable[["PostgresTransaction"], None]
 """Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
+
+_ROWS_AT_ONCE = 64
+"""How many rows one INSERT adds."""
 
 SERIAL_LOCK = 7_240_031
 """The number of the advisory lock behind `Transaction.serialize`."""
@@ -75,15 +78,18 @@ class PostgresTransaction(Ending, Statements):
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
         """Run a statement and return the number of rows that it changed."""
-        return max(self._execute(sql, params).rowcount, 0)
+        return self._execute(sql, params).count
 
     def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
-        """Run a statement once for each set of parameters."""
-        if self._connection is None:
-            raise StorageError("the block of this transaction has ended")
+        """Run a statement once for each set of parameters; rows that are added go many in one statement."""
+        sets = [list(values) for values in params]
+        head, values, row = sql.rpartition("VALUES ")
+        size = _ROWS_AT_ONCE if values and row.strip("(), ?") == "" else 1
         try:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(numbered(sql), [bound(values, replaces_nul=True) for values in params])
+            for first in range(0, len(sets), size):
+                some = sets[first : first + size]
+                text = f"{head}{values}{', '.join([row] * len(some))}"
+                self.connection().ask(text, list(chain.from_iterable(some)), replaces_nul=True)
         except RAISED as error:
             raise translate(error) from error
 
@@ -122,6 +128,13 @@ class PostgresTransaction(Ending, Statements):
         if self._snapshot is None:
             self._snapshot = PostgresSnapshot(self.writer.sessions, self.writer.sessions.spare)
         return self._snapshot
+
+    def command(self, sql: str) -> None:
+        """Run a statement without parameters and rows."""
+        try:
+            self.connection().command(sql)
+        except psycopg.Error as error:
+            raise translate(error) from error
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside, and what was asked for, if the block raises."""
@@ -178,7 +191,7 @@ class _Write(PostgresTransaction):
             # PostgreSQL would answer a COMMIT with a silent ROLLBACK.
             raise StorageError("the transaction was undone: a statement in it has failed")
         try:
-            connection.execute(sql, prepare=False)
+            connection.command(sql)
         except psycopg.Error as error:
             raise translate(error) from error
 
@@ -198,18 +211,18 @@ class _Savepoint:
 
     def __enter__(self) -> None:
         self._marks = self._transaction.marks()
-        self._transaction.rows("SAVEPOINT rowcast")
+        self._transaction.command("SAVEPOINT rowcast")
 
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> None:
         transaction = self._transaction
         if kind is None:
-            transaction.rows("RELEASE SAVEPOINT rowcast")
+            transaction.command("RELEASE SAVEPOINT rowcast")
             return
         try:
             if not isinstance(raised, ConflictError):
-                transaction.rows("ROLLBACK TO SAVEPOINT rowcast")
-                transaction.rows("RELEASE SAVEPOINT rowcast")
+                transaction.command("ROLLBACK TO SAVEPOINT rowcast")
+                transaction.command("RELEASE SAVEPOINT rowcast")
         finally:
             transaction.undo(self._marks)

@@ -6,14 +6,14 @@ Puts together the readers, the writer and the checkpoints of one file; see
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import apsw
 
 from rowcast.sql import SQLITE
-from rowcast.storage import Bounds, Outcome, StorageError
+from rowcast.storage import Bounds, ConnectionPool, Outcome, StorageError
 from rowcast.storage.ending import Publish
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_copy import Progress, copy_database
@@ -112,6 +112,10 @@ class SQLiteStorage:
     def script(self, sql: str, bounds: Bounds) -> Outcome:
         """Run statements of unknown origin that read, on a connection of their own."""
         return read_script(self.path, sql, bounds)
+
+    def connections(self) -> Mapping[str, ConnectionPool]:
+        """Return none: there is no server."""
+        return {}
 
     def optimize(self) -> None:
         """Refresh the planner's statistics, as the reference does nightly and after schema changes."""

@@ -19,9 +19,11 @@ from rowcast.api.timings import Timings
 from rowcast.errors import RowcastError
 from rowcast.metrics.listener import Listener
 from rowcast.metrics.metrics import Metrics
-from rowcast.realtime.tally import Measured
+from rowcast.realtime.tally import Behind, Measured
 from rowcast.schema.record import Position
+from rowcast.storage.postgres import PostgresStorage
 from rowcast.tallies import Histogram
+from tests import postgres
 from tests.unit.api.client import Client, serving
 from tests.unit.api.conftest import Template
 
@@ -41,8 +43,13 @@ def samples(text: str) -> Samples:
 
 
 def names(text: str) -> set[str]:
-    """The names of a scrape as a query spells them, and its families as a page does."""
+    """The names of a scrape as a query spells them, and its families as a page does.
+
+    Families of what is not there (connections to a server) have no samples, but a name.
+    """
     found = {name for name, _ in samples(text)}
+    for family in text_string_to_metric_families(text):
+        found.add(family.name + ("_total" if family.type == "counter" else ""))
     return found | {name.removesuffix("_bucket") for name in found if name.endswith("_bucket")}
 
 
@@ -77,6 +84,45 @@ def test_numbers_are_what_happened(scrape: str) -> None:
     assert found["process_open_fds", labels] > 3
 
 
+def test_how_far_a_process_is_behind_the_log() -> None:
+    behind = Behind()
+    assert (behind.changes, behind.seconds) == (0, 0.0)
+    behind.look(5, undecided=2)
+    behind.look(9)
+    assert (behind.end, behind.changes, behind.undecided) == (9, 9, 0)
+    known_s = behind.seconds
+    assert known_s > 0
+    behind.told(5)
+    assert behind.changes == 4
+    assert behind.seconds > 0
+    behind.told(9)
+    assert (behind.changes, behind.seconds) == (0, 0.0)
+
+
+def test_the_numbers_of_a_process_that_is_up_to_date(scrape: str) -> None:
+    found = samples(scrape)
+    labels = (("node", "a"), ("worker", "1"))
+    assert found["rowcast_changelog_end", labels] == 2
+    assert found["rowcast_changelog_behind_changes", labels] == 0
+    assert found["rowcast_changelog_behind_seconds", labels] == 0
+    assert found["rowcast_hub_backlog_events", labels] == 0
+    assert found["rowcast_bus_connected", (("kind", "sockets"), *labels)] == 1
+
+
+def test_connections_to_a_server_are_counted() -> None:
+    url = postgres.new_database()
+    storage = PostgresStorage(f"{url}{'&' if '?' in url else '?'}pool_size=3&snapshots=2")
+    with storage.read(), storage.read():
+        state = storage.snapshot()
+        requests, snapshots = storage.connections()["requests"], storage.connections()["snapshots"]
+        state.close()
+    assert (requests.most, requests.busy, requests.waiting, requests.timeouts) == (3, 2, 0, 0)
+    assert (snapshots.most, snapshots.busy) == (2, 1)
+    assert storage.connections()["requests"].busy == 0
+    storage.close()
+    postgres.drop_database(url)
+
+
 def test_no_path_becomes_a_label(scrape: str) -> None:
     assert "made-up-path" not in scrape
     assert "no/such" not in scrape
@@ -92,7 +138,8 @@ def test_names_follow_the_conventions(scrape: str) -> None:
     for family in text_string_to_metric_families(scrape):
         assert re.fullmatch(r"(rowcast|process)_[a-z_]+", family.name)
         assert family.documentation.endswith(".")
-        assert (family.type == "counter") == any(sample.name.endswith("_total") for sample in family.samples)
+        totals = [sample.name.endswith("_total") for sample in family.samples]
+        assert not totals or (family.type == "counter") == any(totals)
         assert family.type != "histogram" or family.name.endswith("_seconds")
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rowcast.bus import Answer, Event, Link, Lost
+from rowcast.bus import Answer, Event, Link, LinkCounts, Lost
 from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import SettingsRef
+from rowcast.realtime import follower
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.schema.catalog import CatalogRef
@@ -27,6 +28,9 @@ class Near:
 
     name = "near"
     has_others = True
+
+    def __init__(self) -> None:
+        self.counts = LinkCounts("near")
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None: ...
 
@@ -135,6 +139,38 @@ def test_more_than_is_read_at_a_time_arrives_whole(nodes: tuple[Node, Node]) -> 
     one.write(*names)
     two.follower.catch_up()
     assert two.ids() == names
+
+
+def test_what_the_hub_has_no_time_for_waits_in_the_log(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_CHANGES", 2)
+    monkeypatch.setattr(follower, "_MOST_WAITING", 4)
+    one, two = nodes
+    names = [f"n{number}" for number in range(20)]
+    one.write(*names)
+    two.follower.catch_up()
+    assert two.bus.backlog == 4
+    two.write("own")
+    two.follower.catch_up()
+    assert two.bus.backlog == 4
+
+    async def read() -> list[str]:
+        heard: list[str] = []
+
+        async def reader() -> None:
+            while True:
+                heard.extend(event.record.id for event in await two.bus.receive() if isinstance(event, Change))
+
+        task = asyncio.create_task(reader())
+        while len(heard) < 21:
+            two.follower.catch_up()
+            assert two.bus.backlog <= 4
+            await asyncio.sleep(0)
+        task.cancel()
+        return heard
+
+    assert asyncio.run(asyncio.wait_for(read(), 20)) == [*names, "own"]
 
 
 def test_messages_have_their_place_among_the_changes(nodes: tuple[Node, Node]) -> None:

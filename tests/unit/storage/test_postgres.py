@@ -12,7 +12,7 @@ import pytest
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import BoolField, JSONField, NumberField, SelectField, TextField
 from rowcast.schema.indexes import parse_index
-from rowcast.storage import ConflictError, StorageError, UniqueError, ddl
+from rowcast.storage import ConflictError, Reader, StorageError, UniqueError, ddl
 from rowcast.storage.directory import open_directory
 from rowcast.storage.postgres import PostgresStorage, parse_address
 from rowcast.storage.postgres_ddl import PostgresDefinitions
@@ -298,3 +298,80 @@ def test_many_rows_lose_what_no_text_can_hold(storage: PostgresStorage) -> None:
         assert tx.rows("SELECT id FROM c") == [("a\ufffdb",)]
     with pytest.raises(StorageError, match="NUL"), storage.write() as tx:
         tx.run("INSERT INTO c VALUES (?)", ["a\0b"])
+
+
+def _kept(reader: Reader) -> set[str]:
+    return {str(row[0]) for row in reader.rows("SELECT statement FROM pg_prepared_statements")}
+
+
+def test_a_statement_that_comes_often_is_prepared_once_for_its_types(storage: PostgresStorage) -> None:
+    with storage.write() as tx:
+        for _ in range(4):
+            assert tx.value("SELECT ? AS it", ["a"]) == "a"
+        assert "SELECT $1 AS it" not in _kept(tx)
+        for value in ("a", "b", "c"):
+            assert tx.value("SELECT ? AS it", [value]) == value
+        assert tx.value("SELECT ? AS it", [1]) == 1
+        assert tx.value("SELECT ? AS it", [None]) is None
+        assert "SELECT $1 AS it" in _kept(tx)
+
+
+def test_only_so_many_statements_stay_prepared(storage: PostgresStorage) -> None:
+    with storage.write() as tx:
+        for number in range(250):
+            for _ in range(6):
+                assert tx.value(f"SELECT {number}") == number
+        kept = _kept(tx)
+    assert "SELECT 0" not in kept
+    assert 100 < len(kept) <= 200
+
+
+def test_nothing_is_prepared_where_a_pooler_does_not_know_of_it(url: str) -> None:
+    storage = PostgresStorage(f"{url}{'&' if '?' in url else '?'}prepare=off")
+    with storage.read() as reader:
+        for _ in range(20):
+            assert reader.value("SELECT ?", ["a"]) == "a"
+        assert _kept(reader) == set()
+    storage.close()
+
+
+def test_a_failed_statement_leaves_what_is_prepared(storage: PostgresStorage) -> None:
+    for _ in range(7):
+        with pytest.raises(StorageError, match="division by zero"), storage.read() as reader:
+            reader.value("SELECT 1 / (? - 1)", [1])
+    with storage.read() as reader:
+        assert reader.value("SELECT 1 / (? - 1)", [2]) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_many_rows_are_added_whole_and_in_order(storage: PostgresStorage, count: int) -> None:
+    rows = [(f"r{number}", None if number % 2 else number / 4) for number in range(count)]
+    with storage.write() as tx:
+        tx.run("CREATE TABLE many (_rowid_ bigserial, id text PRIMARY KEY, n numeric, t text DEFAULT 'x')")
+        tx.run_many("INSERT INTO many (id, n) VALUES (?, cast(? as numeric))", rows)
+        assert tx.rows("SELECT id, n FROM many ORDER BY _rowid_") == rows
+        tx.run_many("UPDATE many SET t = ? WHERE id = ?", [(row[0], row[0]) for row in rows])
+        assert tx.value("SELECT count(*) FROM many WHERE t = id") == count
+        with pytest.raises(UniqueError), tx.savepoint():
+            tx.run_many("INSERT INTO many (id, n) VALUES (?, ?)", [("new", 1), ("new", 1)])
+        assert tx.value("SELECT count(*) FROM many") == count
+
+
+def test_waiting_for_the_server_lets_other_threads_go_on(storage: PostgresStorage) -> None:
+    began, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with storage.read() as reader:
+            began.set()
+            reader.value("SELECT pg_advisory_lock(1)")
+        done.set()
+
+    with storage.write() as tx:
+        tx.value("SELECT pg_advisory_lock(1)")
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert began.wait(10)
+        assert not done.is_set()
+        tx.value("SELECT pg_advisory_unlock(1)")
+    waiting.join(10)
+    assert done.is_set()

@@ -322,7 +322,7 @@ class Follower:
         return self._changes.end.number
 
     def _read_behind(self, state: Snapshot, upto: int | None = None) -> bool:
-        """Tell the changes behind the last told one, up to a number or all of a state; return whether these are told."""
+        """Tell the changes behind the last told one, up to a number or all of a state; say whether these are told."""
         if not self._changes.is_stored:
             return True
         last = self._changes.last(state)

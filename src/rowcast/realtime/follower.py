@@ -29,7 +29,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
 from rowcast.sql import Snapshot
-from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError
+from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError, UnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -178,6 +178,8 @@ class Follower:
                 self._wake.clear()
                 try:
                     await self._catch_up()
+                except UnavailableError:
+                    pass  # The storage says so, once; the log is read on from here when it is back.
                 except StorageError as error:
                     _log.warning("the log of changes can't be read: %s", error)
                 except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more

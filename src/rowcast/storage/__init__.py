@@ -20,6 +20,7 @@ from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 from rowcast.storage.timed import BlockTimes
 
 __all__ = [
+    "CHANGES_TABLE",
     "Bounds",
     "BudgetExceededError",
     "ConflictError",
@@ -31,9 +32,14 @@ __all__ = [
     "Storage",
     "StorageError",
     "Transaction",
+    "UnavailableError",
     "UniqueError",
     "WritesError",
 ]
+
+
+CHANGES_TABLE = "_rowcast_changes"
+"""The table with the latest changes and their positions (`realtime.changelog`)."""
 
 
 class BudgetExceededError(RowcastError):
@@ -54,6 +60,10 @@ class StorageError(RowcastError):
     def __init__(self, message: str, *, engine_text: str = "") -> None:
         super().__init__(message)
         self.engine_text = engine_text or message
+
+
+class UnavailableError(StorageError):
+    """The database can't be reached, or went away: the same call may succeed when it is back."""
 
 
 class QueryTimeoutError(StorageError):

@@ -31,7 +31,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
 from rowcast.sql import Snapshot
-from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError, Transaction
+from rowcast.storage import BudgetExceededError, Reader, Storage, StorageError, Transaction, UnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -242,6 +242,9 @@ class Follower:
                     if await self._catch_up():
                         self._release(came)
                     self.behind.looks[True] += 1
+                except UnavailableError:
+                    # The storage says so, once; the log is read on from here when it is back.
+                    self.behind.looks[False] += 1
                 except StorageError as error:
                     self.behind.looks[False] += 1
                     _log.warning("the log of changes can't be read: %s", error)

@@ -31,6 +31,7 @@ from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
+from rowcast.storage.postgres_reach import DEFAULTS, RECONNECT_S, Reach
 from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
 from rowcast.storage.postgres_wire import Session
@@ -72,7 +73,7 @@ def parse_address(url: str) -> Address:
     prepares, schema = options.pop("prepare", "on") != "off", options.pop("schema", "public")
     if not schema.replace("_", "a").isalnum() or schema == "rowcast":
         raise StorageError("the schema in the URL of a database is a word, and not rowcast")
-    conninfo = urlunsplit(parts._replace(query=urlencode(options)))
+    conninfo = urlunsplit(parts._replace(query=urlencode(DEFAULTS | options)))
     return Address(conninfo, pool_size, snapshots, pool_timeout_s, prepares, schema)
 
 
@@ -90,8 +91,11 @@ class PostgresStorage:
         self.path = _without_secrets(address.conninfo)
         self.times: BlockTimes | None = None
         self.around_write: Callable[[AbstractContextManager[Any]], AbstractContextManager[Any]] | None = None
-        self._pools = [_pool(address, size) for size in (address.pool_size, address.snapshots, _FOLLOWING)]
-        sessions = Sessions(*self._pools, timeout_s=query_timeout_s, schema=address.schema)
+        reach = Reach(self.path)
+        sizes = (address.pool_size, address.snapshots, _FOLLOWING)
+        pool, spare, following = (_pool(address, size, reach) for size in sizes)
+        self._pools = reach.pools = [pool, spare, following]
+        sessions = Sessions(pool, spare, following, reach, timeout_s=query_timeout_s, schema=address.schema)
         self._sessions = sessions
         self._writer = Writer(sessions, publish)
         try:
@@ -175,6 +179,7 @@ class PostgresStorage:
 
     def close(self) -> None:
         """Close every connection. May be called again without effect."""
+        self._writer.doubts.close()
         for pool in self._pools:
             pool.close()
 
@@ -214,16 +219,18 @@ def _without_secrets(conninfo: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
-def _pool(address: Address, size: int) -> Pool:
+def _pool(address: Address, size: int, reach: Reach) -> Pool:
     return Connections(
         address.conninfo,
         connection_class=Session,
         configure=partial(_configure, prepares=address.prepares),
-        kwargs=_options(address),
+        kwargs={**_options(address), "reach": reach},
         min_size=min(2, size),
         max_size=size,
         timeout=address.pool_timeout_s,
         max_idle=300,
+        reconnect_timeout=RECONNECT_S,
+        reconnect_failed=reach.failed,
         open=False,
         name="rowcast",
     )
@@ -246,7 +253,7 @@ def _options(address: Address) -> dict[str, object]:
 
 def _connect(address: Address) -> None:
     """See that the database answers: a pool would try again and again. Raises psycopg errors and StorageError."""
-    with psycopg.connect(address.conninfo, connect_timeout=10, autocommit=True) as connection:
+    with psycopg.connect(address.conninfo, autocommit=True) as connection:
         if connection.info.server_version < _OLDEST:
             raise StorageError("rowcast needs PostgreSQL 16 or newer")
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')

@@ -8,6 +8,7 @@ can't be sent, and what the server says, is raised as psycopg raises it.
 
 from __future__ import annotations
 
+import select
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowcast.sql import Row, SQLValue
+from rowcast.storage.postgres_reach import Connection
 from rowcast.storage.postgres_values import NUMERIC, TEXT, as_bytes, numbered
 
 _PREPARE_AFTER = 5
@@ -40,7 +42,7 @@ class Answer:
     count: int
 
 
-class Session(psycopg.Connection[tuple[Any, ...]]):
+class Session(Connection):
     """A connection, with what it has prepared. `prepares` is set by its pool. Used by one thread at a time."""
 
     prepares = True
@@ -51,10 +53,13 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         self._known: OrderedDict[_Key, int | bytes] = OrderedDict()
         self._names = 0
         self._loading: Any = None
+        self._poll = select.poll()
+        self._polled = -1
 
     def command(self, sql: str) -> None:
         """Run statements without parameters and rows, such as BEGIN with its settings. Raises psycopg errors."""
-        _checked(self.pgconn.exec_(sql.encode()))
+        self.pgconn.send_query(sql.encode())
+        _checked(self._result())
 
     def ask(self, sql: str, params: Sequence[SQLValue], *, replaces_nul: bool) -> Answer:
         """Run one statement with `?` for its parameters. Raises psycopg errors and what a value raises."""
@@ -62,10 +67,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         types = tuple([NUMERIC if type(value) in _NUMBERS else TEXT for value in params])
         name = self._name_of(sql, types) if self.prepares else None
         if name is None:
-            result = self.pgconn.exec_params(numbered(sql).encode(), values, types)
+            self.pgconn.send_query_params(numbered(sql).encode(), values, types)
         else:
-            result = self.pgconn.exec_prepared(name, values)  # type: ignore[arg-type]  # None stands for NULL
-        _checked(result)
+            self.pgconn.send_query_prepared(name, values)
+        _checked(result := self._result())
         rows: list[Row] = self._rows(result) if result.status == ExecStatus.TUPLES_OK else []
         return Answer(rows, result.command_tuples or 0)
 
@@ -84,13 +89,46 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             return None
         self._names += 1
         name = b"rowcast_%d" % self._names
-        _checked(self.pgconn.prepare(name, numbered(sql).encode(), types))
+        self.pgconn.send_prepare(name, numbered(sql).encode(), types)
+        _checked(self._result())
         known[key] = name
         return name
 
     def _forget(self, state: int | bytes) -> None:
         if isinstance(state, bytes):
-            _checked(self.pgconn.exec_(b"DEALLOCATE " + state))
+            self.command(f"DEALLOCATE {state.decode()}")
+
+    def _result(self) -> PGresult:
+        """Wait for what was sent; return what the last statement gave, or the first that failed."""
+        connection = self.pgconn
+        while connection.flush():
+            # What the server says meanwhile is taken in, or neither side would go on.
+            if self._await(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                connection.consume_input()
+        found: PGresult | None = None
+        while True:
+            while connection.is_busy():
+                self._await(select.POLLIN)
+                connection.consume_input()
+            result = connection.get_result()
+            if result is None:
+                break
+            if found is None or found.status in _DONE:
+                found = result
+        if found is None:
+            raise psycopg.OperationalError("the connection is lost")
+        return found
+
+    def _await(self, events: int) -> int:
+        """Wait until the socket can be read or written, but no longer than the server may take."""
+        descriptor = self.pgconn.socket
+        if self._polled != descriptor:
+            self._poll, self._polled = select.poll(), descriptor
+        self._poll.register(descriptor, events)
+        found = self._poll.poll(None if self.patience_s is None else self.patience_s * 1000)
+        if not found:
+            raise self.given_up()
+        return found[0][1]
 
     def _rows(self, result: PGresult) -> list[Row]:
         if self._loading is None:

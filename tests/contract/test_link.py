@@ -150,6 +150,24 @@ def test_what_never_answers_is_given_up(make: Make) -> None:
     asyncio.run(play())
 
 
+def test_a_loop_that_ends_before_an_answer_says_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    asked = asyncio.Event()
+
+    async def answer(question: bytes) -> bytes:
+        asked.set()
+        await asyncio.Event().wait()
+        return question
+
+    async def play() -> None:
+        async with opened(make, "one", "two", answer=answer) as (one, _), asyncio.timeout(8):
+            asking = asyncio.ensure_future(one.link.ask("two", b"?"))
+            await asked.wait()
+            assert not asking.done()
+
+    asyncio.run(play())
+    assert caplog.records == []
+
+
 def test_what_is_too_long_is_not_carried(make: Make) -> None:
     async def answer(question: bytes) -> bytes:
         return bytes(9 << 20) if question == b"much" else question

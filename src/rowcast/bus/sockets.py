@@ -103,7 +103,9 @@ class SocketLink:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.counts.answered += 1
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+            # Cancelled when the loop ends. Before Python 3.12 asyncio asks a cancelled handler for its exception, and
+            # logs that it has none.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(_ANSWER_S):
                     await _write(writer, await answer(await _read(reader)))
             writer.close()

@@ -9,7 +9,8 @@
     │   ├── NotFoundError           404
     │   ├── BodyTooLargeError       413
     │   ├── TooManyRequestsError    429
-    │   └── InternalError           500
+    │   ├── InternalError           500
+    │   └── DatabaseAwayError       503
     ├── FilterError         a filter, sort or rule that can't be understood
     └── DataDirError        a data directory that can't be opened or written
 
@@ -126,6 +127,13 @@ class InternalError(ApiError):
     """Something failed that is not the client's fault."""
 
     status = 500
+
+
+class DatabaseAwayError(ApiError):
+    """The database is away just now; nothing is known to be wrong with the request."""
+
+    status = 503
+    default_message = "The database can't be reached. Please try again."
 
 
 class FilterError(RowcastError):

@@ -29,6 +29,7 @@ from rowcast.errors import (
     ApiError,
     BadRequestError,
     BodyTooLargeError,
+    DatabaseAwayError,
     FilterError,
     ForbiddenError,
     InternalError,
@@ -37,7 +38,7 @@ from rowcast.errors import (
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.networks import is_listed
-from rowcast.storage import QueryTimeoutError, UnwritableError
+from rowcast.storage import QueryTimeoutError, UnavailableError, UnwritableError
 
 _log = logging.getLogger("rowcast.api")
 
@@ -215,6 +216,9 @@ def as_api_error(raised: Exception) -> ApiError:
     if isinstance(raised, UnwritableError):
         _log.warning("a request could not be carried out: %s", raised)
         return BadRequestError()
+    if isinstance(raised, UnavailableError):
+        # The storage has said so once, for all requests.
+        return DatabaseAwayError()
     _log.error("a request failed", exc_info=raised)
     return InternalError()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rowcast import encoding
 from rowcast.api import wire
+from rowcast.api.pipeline import as_api_error
 from rowcast.api.request import Request, Send
 from rowcast.api.responses import NO_CONTENT, Answer, Headers, Response, failure, json
 from rowcast.api.stream import asked, serve_stream
@@ -16,6 +17,7 @@ from rowcast.realtime.hub import Hub
 from rowcast.realtime.nodes import Nodes
 from rowcast.realtime.topics import MAX_CLIENT_ID_BYTES, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS
 from rowcast.schema import checks
+from rowcast.storage import StorageError
 
 _FORM: dict[str, Kind] = {"clientId": "text", "subscriptions": "texts"}
 
@@ -44,8 +46,9 @@ class _StreamAnswer:
                 address=request.address,
                 headers=headers,
             )
-        except ApiError as error:
-            # Refused by the hub, before anything was sent.
+        except (ApiError, StorageError) as raised:
+            # Refused by the hub, or its position could not be looked up, before anything was sent.
+            error = as_api_error(raised)
             self.status = error.status
             await failure(error).send(request, send, headers)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rowcast.backups.archive import ArchiveError, Progress, reason_of, unpack
 from rowcast.errors import DataDirError
-from rowcast.storage import StorageError
-from rowcast.storage.directory import CHANGES_TABLE, Opening, enter_directory, open_inside, open_with
+from rowcast.storage import CHANGES_TABLE, StorageError
+from rowcast.storage.directory import Opening, enter_directory, open_inside, open_with
 from rowcast.storage.occupancy import OccupiedError
 from rowcast.storage.sqlite_copy import check_database
 from rowcast.storage.swap import Swap

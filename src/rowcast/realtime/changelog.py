@@ -32,9 +32,8 @@ from rowcast.schema.fields import PasswordField
 from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
 from rowcast.schema.rows import from_row, moved, new_record, to_row
 from rowcast.sql import SQLValue, quote
-from rowcast.storage import Reader, Storage, Transaction
+from rowcast.storage import CHANGES_TABLE, Reader, Storage, Transaction
 from rowcast.storage.ddl import has_table
-from rowcast.storage.directory import CHANGES_TABLE
 
 _CREATE = """CREATE TABLE IF NOT EXISTS {table} (
     number {number} PRIMARY KEY, tag TEXT NOT NULL, at {number} NOT NULL, action TEXT NOT NULL,

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 from rowcast.bus import Bus, CollectionChange, Event, Lost, Message
 from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
@@ -30,7 +31,7 @@ from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judge import Judge
 from rowcast.realtime.judgement import reads_rows
 from rowcast.realtime.messages import message
-from rowcast.realtime.replay import Progress, Replays
+from rowcast.realtime.replay import AWAY_S, Progress, Replays
 from rowcast.realtime.rights import Rights
 from rowcast.realtime.rounds import SLICE_S, Rounds
 from rowcast.realtime.stream import Budget, Limits, Sink, Stream, new_client_id
@@ -40,7 +41,7 @@ from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Position, Record
-from rowcast.storage import Storage
+from rowcast.storage import Storage, UnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -362,10 +363,7 @@ class Hub:
             elif isinstance(event, Lost):
                 self._lose(event)
             else:
-                async with self._progress.turn:
-                    await self._dispatch(event)
-                    if event.position is not None:
-                        self._progress.move(event.position)
+                await self._deliver(event)
                 if self.judge.is_tired:
                     # What was pushed need not wait as well.
                     await self.rounds.write()
@@ -373,6 +371,22 @@ class Hub:
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + SLICE_S
+
+    async def _deliver(self, change: Change) -> None:
+        """Judge and deliver a change; where the database went away, when it is back: the streams stay open."""
+        while True:
+            async with self._progress.turn:
+                try:
+                    await self._dispatch(change)
+                except UnavailableError:
+                    pass
+                else:
+                    if change.position is not None:
+                        self._progress.move(change.position)
+                    return
+            await asyncio.sleep(AWAY_S)
+            # The state before it went with its connection.
+            change = replace(change, before=None)
 
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
@@ -388,6 +402,8 @@ class Hub:
                         await asyncio.sleep(0)
                     deliveries += await self.judge.judge(change, addressees[first : first + _GROUPS])
                 deliver(change, deliveries, self.rounds.push, behind=self._progress.delivered)
+            except UnavailableError:
+                raise
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": collection.name})

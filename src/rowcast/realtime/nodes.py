@@ -17,10 +17,11 @@ import msgspec
 
 from rowcast import encoding
 from rowcast.bus import Link
-from rowcast.errors import ApiError, ErrorData, FieldError, InternalError, NotFoundError
+from rowcast.errors import ApiError, DatabaseAwayError, ErrorData, FieldError, InternalError, NotFoundError
 from rowcast.realtime.hub import Hub
 from rowcast.realtime.stream import Stream, node_of
 from rowcast.schema.record import Record
+from rowcast.storage import UnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ class Nodes:
             await self._do(asked)
         except ApiError as error:
             return _encode(Reply(error.status, error.message))
+        except UnavailableError:
+            return _encode(Reply(DatabaseAwayError.status, DatabaseAwayError.default_message))
         except Exception:  # noqa: BLE001 - the other node must get an answer
             if self._hub.is_stopping:
                 # What it needs may be closed already; its streams are gone, as they would be a moment later.

@@ -22,8 +22,7 @@ from typing import Protocol
 
 from rowcast.schema.record import Position
 from rowcast.sql import SQLValue
-from rowcast.storage import Reader, Storage, StorageError, Transaction
-from rowcast.storage.directory import CHANGES_TABLE
+from rowcast.storage import CHANGES_TABLE, Reader, Storage, StorageError, Transaction
 
 _SEQUENCE = "_rowcast_numbers"
 _TRIM_LOCK = 7_240_033

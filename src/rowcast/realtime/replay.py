@@ -29,12 +29,15 @@ from rowcast.records.output import Output
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Change, Position
-from rowcast.storage import Storage
+from rowcast.storage import Storage, UnavailableError
 
 _log = logging.getLogger(__name__)
 
 _CHANGES = 200
 """How many changes are read and judged at a time."""
+
+AWAY_S = 0.1
+"""After how long it is tried again to judge a change while the database is away."""
 
 _DRAIN_S = 60.0
 """How long it may take for what is queued before its peer counts as frozen."""
@@ -129,6 +132,8 @@ class Replays:
         while self._positions:
             try:
                 await self._round()
+            except UnavailableError:
+                await asyncio.sleep(AWAY_S)
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 _log.exception("streams could not be caught up")
                 for stream in tuple(self._positions):

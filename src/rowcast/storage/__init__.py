@@ -20,6 +20,7 @@ from rowcast.sql import Dialect, Reader, Row, Snapshot, SQLValue
 from rowcast.storage.timed import BlockTimes
 
 __all__ = [
+    "CHANGES_TABLE",
     "Bounds",
     "BudgetExceededError",
     "ConflictError",
@@ -32,10 +33,15 @@ __all__ = [
     "Storage",
     "StorageError",
     "Transaction",
+    "UnavailableError",
     "UniqueError",
     "UnwritableError",
     "WritesError",
 ]
+
+
+CHANGES_TABLE = "_rowcast_changes"
+"""The table with the latest changes and their positions (`realtime.changelog`)."""
 
 
 class BudgetExceededError(RowcastError):
@@ -60,6 +66,10 @@ class StorageError(RowcastError):
 
 class UnwritableError(StorageError):
     """The database can't be written for now: the disk is full, read-only or failing, or another process holds it."""
+
+
+class UnavailableError(StorageError):
+    """The database can't be reached, or went away: the same call may succeed when it is back."""
 
 
 class QueryTimeoutError(StorageError):

@@ -28,9 +28,6 @@ from rowcast.storage.swap import TEMPORARY, Swap
 
 _log = logging.getLogger("rowcast.storage")
 
-CHANGES_TABLE = "_rowcast_changes"
-"""The table of data.db with the latest changes and their positions (`realtime.changelog`)."""
-
 
 @dataclass(frozen=True, slots=True)
 class DataDir:

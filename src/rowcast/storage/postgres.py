@@ -31,6 +31,7 @@ from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
+from rowcast.storage.postgres_reach import DEFAULTS, RECONNECT_S, Reach
 from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
 from rowcast.storage.postgres_wire import Session
@@ -72,7 +73,7 @@ def parse_address(url: str) -> Address:
     prepares, schema = options.pop("prepare", "on") != "off", options.pop("schema", "public")
     if not schema.replace("_", "a").isalnum() or schema == "rowcast":
         raise StorageError("the schema in the URL of a database is a word, and not rowcast")
-    conninfo = urlunsplit(parts._replace(query=urlencode(options)))
+    conninfo = urlunsplit(parts._replace(query=urlencode(DEFAULTS | options)))
     return Address(conninfo, pool_size, snapshots, pool_timeout_s, prepares, schema)
 
 
@@ -90,8 +91,10 @@ class PostgresStorage:
         self.path = _without_secrets(address.conninfo)
         self.times: BlockTimes | None = None
         self.around_write: Callable[[AbstractContextManager[Any]], AbstractContextManager[Any]] | None = None
-        self._pools = [_pool(address, size) for size in (address.pool_size, address.snapshots, _FOLLOWING)]
-        sessions = Sessions(*self._pools, timeout_s=query_timeout_s, schema=address.schema)
+        self._reach = reach = Reach(self.path)
+        sizes = address.pool_size, address.snapshots, _FOLLOWING
+        self._pools = reach.pools = [_pool(address, size, reach) for size in sizes]
+        sessions = Sessions(reach, timeout_s=query_timeout_s, schema=address.schema)
         self._sessions = sessions
         self._writer = Writer(sessions, publish)
         try:
@@ -159,7 +162,7 @@ class PostgresStorage:
                 waiting=state["requests_waiting"],
                 timeouts=state.get("requests_errors", 0),
             )
-            for name, pool in zip(("requests", "snapshots"), self._pools, strict=True)
+            for name, pool in zip(("requests", "snapshots"), self._pools[:2], strict=True)
             if (state := pool.get_stats())
         }
 
@@ -175,8 +178,10 @@ class PostgresStorage:
 
     def close(self) -> None:
         """Close every connection. May be called again without effect."""
+        self._writer.doubts.close()
         for pool in self._pools:
             pool.close()
+        self._reach.close()
 
     def _install(self) -> None:
         """Bring the functions to this version; of several nodes that start at once, one does it."""
@@ -214,12 +219,14 @@ def _without_secrets(conninfo: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
-def _pool(address: Address, size: int) -> Pool:
+def _pool(address: Address, size: int, reach: Reach) -> Pool:
     return Connections(
         address.conninfo,
         connection_class=Session,
         configure=partial(_configure, prepares=address.prepares),
-        kwargs=_options(address),
+        kwargs={**_options(address), "reach": reach},
+        reconnect_timeout=RECONNECT_S,
+        reconnect_failed=reach.failed,
         min_size=min(2, size),
         max_size=size,
         timeout=address.pool_timeout_s,
@@ -246,7 +253,7 @@ def _options(address: Address) -> dict[str, object]:
 
 def _connect(address: Address) -> None:
     """See that the database answers: a pool would try again and again. Raises psycopg errors and StorageError."""
-    with psycopg.connect(address.conninfo, connect_timeout=10, autocommit=True) as connection:
+    with psycopg.connect(address.conninfo, autocommit=True) as connection:
         if connection.info.server_version < _OLDEST:
             raise StorageError("rowcast needs PostgreSQL 16 or newer")
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')

@@ -11,16 +11,18 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from rowcast.storage import ConflictError, QueryTimeoutError, StorageError, UniqueError
+from rowcast.storage import ConflictError, QueryTimeoutError, StorageError, UnavailableError, UniqueError
 
 RAISED = (psycopg.Error, UnicodeError, OverflowError, ValueError)
 """What running a statement may raise: besides psycopg's own, values that can't be sent."""
 
 _TEXTS: dict[type[Exception], str] = {
-    PoolTimeout: "no connection to the database is free",
     PoolClosed: "the database is closed",
     errors.LockNotAvailable: "the database is busy: no lock within the time a query may take",
 }
+
+_AWAY = re.compile(r"08...|57P0[0-5]|53300")
+"""The codes of a connection that was lost or refused; without a code it was lost before the server said anything."""
 
 _KEY = re.compile(r"\((.*?)\)=\(", re.DOTALL)
 _NAME = re.compile(r'(?:lower\(|\()*"?(\w+)')
@@ -37,8 +39,12 @@ def translate(error: Exception) -> Exception:
     for kind, text in _TEXTS.items():
         if isinstance(error, kind):
             return StorageError(text)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StorageError(f"the database can't be reached ({_text(error)})")
+    if isinstance(error, PoolTimeout):
+        return UnavailableError("no connection to the database is free")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
+        error.sqlstate is None or _AWAY.fullmatch(error.sqlstate)
+    ):
+        return UnavailableError(f"the database can't be reached ({_text(error)})")
     if isinstance(error, psycopg.Error):
         return StorageError(_text(error), engine_text=_engine_text(error))
     return StorageError(f"a value can't be stored: {error}")

@@ -18,9 +18,10 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from rowcast.sql import SQLValue
-from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, WritesError
+from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, UnavailableError, WritesError
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import RAISED, translate
+from rowcast.storage.postgres_reach import GRACE_S, Reach
 from rowcast.storage.postgres_wire import Answer, Session
 
 Pool = ConnectionPool[Session]
@@ -46,9 +47,11 @@ class Sessions:
     earlier one: so readers must never wait for writers, and some connections of `pool` are not for these.
     """
 
-    def __init__(self, pool: Pool, spare: Pool, following: Pool, *, timeout_s: float, schema: str) -> None:
-        self.pool, self.spare, self.following = pool, spare, following
-        self._writers = threading.BoundedSemaphore(max(1, pool.max_size * 3 // 4))
+    def __init__(self, reach: Reach, *, timeout_s: float, schema: str) -> None:
+        self.reach = reach
+        self.pool, self.spare, self.following = reach.pools
+        self._patience_s = timeout_s + GRACE_S
+        self._writers = threading.BoundedSemaphore(max(1, self.pool.max_size * 3 // 4))
         self.local = Local()
         self._settings = (
             f'; SET LOCAL search_path TO "{schema}"; SET LOCAL statement_timeout TO {int(timeout_s * 1000)}'
@@ -64,19 +67,26 @@ class Sessions:
         """Return a connection with a new transaction. A connection that was lost meanwhile is replaced."""
         for is_last in (*[False] * pool.max_size, True):
             try:
-                connection = pool.getconn()
+                connection = self.reach.take(pool)
+            except PoolTimeout as error:
+                if self.reach.is_away:
+                    raise UnavailableError("the database can't be reached") from error
+                raise translate(error) from error
             except psycopg.Error as error:
                 raise translate(error) from error
+            connection.patience_s = self._patience_s
             try:
                 connection.command(kind + self._settings)
             except BaseException as error:
-                is_broken = connection.broken
+                # One that was lost while nobody used it says nothing about the server; one that is silent does.
+                is_stale = connection.closed and not connection.is_silent
                 self.give(pool, connection)
-                if is_broken and isinstance(error, psycopg.Error) and not is_last:
+                if is_stale and isinstance(error, psycopg.Error) and not is_last:
                     continue
                 raise translate(error) if isinstance(error, psycopg.Error) else error from error
+            self.reach.answered()
             return connection
-        raise StorageError("the database can't be reached")
+        raise UnavailableError("the database can't be reached")
 
     def begin_write(self) -> Session:
         """Return a connection with a new write transaction; `give_write` takes it back."""
@@ -93,9 +103,11 @@ class Sessions:
         self.give(self.pool, connection)
         self._writers.release()
 
-    @staticmethod
-    def give(pool: Pool, connection: Session) -> None:
+    def give(self, pool: Pool, connection: Session) -> None:
         """Take a connection back; what is left of its transaction is undone."""
+        if self.reach.is_away:
+            # Its answer would be waited for.
+            connection.close()
         if not connection.closed and connection.info.transaction_status:
             try:
                 connection.command("ROLLBACK")
@@ -157,6 +169,7 @@ def run_script(statements: Statements, sql: str, bounds: Bounds) -> Outcome:
         raise StorageError(f"{words[0].strip(';(').upper()} can't be run here")
     try:
         connection.execute(f"SET LOCAL statement_timeout TO {int(bounds.seconds * 1000)}", prepare=False)
+        connection.patience_s = bounds.seconds + GRACE_S
         # A prepared statement is one statement.
         cursor = connection.execute(sql.strip().rstrip(";").encode(), prepare=True)
         if cursor.description is None:

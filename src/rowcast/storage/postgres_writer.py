@@ -6,6 +6,9 @@ its value stays true until the commit. What a new record refers to is held with 
 lock, as a foreign key does it. SERIALIZABLE would make strangers fail together; here only
 deadlocks are left, which are told as `ConflictError` and run again.
 
+A commit whose answer was lost with the connection is in doubt: it may have happened. `postgres_doubt`
+finds out when the database is back, and only then files are removed that one outcome or the other leaves over.
+
 A transaction that changed records, or has calls to make after its commit, takes
 a lock of this process from its last statement until it has published: so
 everybody here sees commits in one order.
@@ -23,9 +26,10 @@ import psycopg
 
 from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
-from rowcast.storage import Bounds, ConflictError, Outcome, StorageError
+from rowcast.storage import Bounds, ConflictError, Outcome, StorageError, UnavailableError
 from rowcast.storage.ending import Ending, Nested, Publish, run_hook
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
+from rowcast.storage.postgres_doubt import Doubts
 from rowcast.storage.postgres_errors import RAISED, translate
 from rowcast.storage.postgres_readers import PostgresSnapshot, Sessions, Statements, run_script
 
@@ -44,6 +48,7 @@ class Writer:
 
     def __init__(self, sessions: Sessions, publish: Publish | None) -> None:
         self.sessions = sessions
+        self.doubts = Doubts(sessions)
         self.publish = publish
         self.before_commit: BeforeCommit | None = None
         self.commits = threading.Lock()
@@ -63,7 +68,7 @@ class Writer:
 class PostgresTransaction(Ending, Statements):
     """One write transaction. Used by the thread that opened it."""
 
-    __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "writer")
+    __slots__ = ("_is_serial", "_on_commit", "_on_rollback", "_snapshot", "changes", "writer")
 
     dialect = POSTGRES_WRITING
     _replaces_nul = False
@@ -74,6 +79,7 @@ class PostgresTransaction(Ending, Statements):
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
         self._connection = None
+        self._is_serial = False
         self._snapshot: PostgresSnapshot | None = None
 
     def run(self, sql: str, params: Sequence[SQLValue] = ()) -> int:
@@ -117,6 +123,8 @@ class PostgresTransaction(Ending, Statements):
     def serialize(self) -> None:
         """Wait until no other transaction that asked for the same is under way; it may then take its time."""
         self.rows("SET LOCAL statement_timeout TO 0")
+        self.connection().patience_s = None
+        self._is_serial = True
         self.rows(f"SELECT pg_advisory_xact_lock({SERIAL_LOCK})")
 
     def before(self) -> PostgresSnapshot:
@@ -162,8 +170,9 @@ class _Write(PostgresTransaction):
             if kind is not None:
                 self._roll_back()
             elif self.changes or self._on_commit:
+                silences = sessions.reach.silences
                 with self.writer.commits:
-                    self._commit()
+                    self._commit(is_lost=sessions.reach.silences != silences)
             else:
                 self._commit()
         finally:
@@ -172,11 +181,22 @@ class _Write(PostgresTransaction):
             if connection is not None:
                 sessions.give_write(connection)
 
-    def _commit(self) -> None:
+    def _commit(self, *, is_lost: bool = False) -> None:
+        """End well. With `is_lost` the server said nothing to the one before: nobody else waits for it."""
         try:
+            if is_lost:
+                raise UnavailableError("the database can't be reached")
             if self.changes and self.writer.before_commit is not None:
                 self.writer.before_commit(self)
+            number = self._number()
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
             self._end("COMMIT")
+        except UnavailableError:
+            self._leave_in_doubt(number)
+            raise
         except BaseException:
             self._roll_back()
             raise
@@ -195,8 +215,36 @@ class _Write(PostgresTransaction):
         except psycopg.Error as error:
             raise translate(error) from error
 
+    def _number(self) -> SQLValue:
+        """Return the number of this transaction where something depends on its outcome, for one that is in doubt.
+
+        What is written in turns is read again by all processes instead: what follows it may not come late.
+        """
+        if self._is_serial or not self.changes or not (self._on_commit or self._on_rollback):
+            return None
+        return self.value("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+
+    def _leave_in_doubt(self, number: SQLValue) -> None:
+        self._connection = None
+        position = self.changes[0].position if self.changes else None
+        if number is not None and position is not None:
+            self.writer.doubts.add(number, position, self._settle)
+        elif self._snapshot is not None:
+            self._snapshot.close()
+
+    def _settle(self, is_committed: bool) -> None:
+        if is_committed:
+            # The log tells its changes.
+            self.committed(lambda _: None, self._snapshot)
+        else:
+            self.rolled_back(self._snapshot)
+
     def _roll_back(self) -> None:
-        run_hook(lambda: self._end("ROLLBACK"))
+        connection = self._connection
+        if self.writer.sessions.reach.is_away and connection is not None:
+            connection.close()
+        if connection is not None and not connection.closed:
+            run_hook(lambda: self._end("ROLLBACK"))
         self._connection = None
         self.rolled_back(self._snapshot)
 

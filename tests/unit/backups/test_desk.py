@@ -25,7 +25,8 @@ from rowcast.errors import BadRequestError
 from rowcast.mail import Message
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.uploads import upload
-from rowcast.storage.directory import CHANGES_TABLE, DataDir, Opening, open_directory
+from rowcast.storage import CHANGES_TABLE
+from rowcast.storage.directory import DataDir, Opening, open_directory
 from rowcast.storage.occupancy import Occupancy, OccupiedError
 from rowcast.storage.swap import Swap
 

@@ -75,8 +75,11 @@ def test_an_address_that_can_not_be_understood_is_refused(url: str, text: str) -
 
 
 def test_an_address_keeps_the_options_of_libpq() -> None:
-    found = parse_address("postgresql://u@h:1/d?sslmode=require&pool_size=5&prepare=off&schema=mine")
-    assert found.conninfo == "postgresql://u@h:1/d?sslmode=require"
+    found = parse_address("postgresql://u@h:1/d?sslmode=require&keepalives_idle=9&pool_size=5&prepare=off&schema=mine")
+    assert found.conninfo == (
+        "postgresql://u@h:1/d?connect_timeout=5&keepalives_idle=9&keepalives_interval=10&keepalives_count=3"
+        "&sslmode=require"
+    )
     assert (found.pool_size, found.prepares, found.schema) == (5, False, "mine")
 
 

@@ -1,0 +1,141 @@
+"""What clients see while PostgreSQL is away: a clear answer, open streams, and everything again when it is back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import TEXT_FIELD, Api, EventStream
+from tests.e2e.server import Server, running, stop, upsert_superuser
+from tests.postgres_server import PostgresServer, running_postgres
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+RECORDS = "/api/collections/notes/records"
+AWAY = {"data": {}, "message": "The database can't be reached. Please try again.", "status": 503}
+
+ANSWERED_S = 8.0
+BACK_S = 10.0
+"""On a machine that does other things as well."""
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[PostgresServer]:
+    with running_postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(database: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data_dir = tmp_path_factory.mktemp("faults") / "pb_data"
+    (data_dir.parent / f"{data_dir.name}.database").write_text(database.url())
+    upsert_superuser("postgres", data_dir)
+    with running("postgres", data_dir, options=["--queryTimeout", "2"]) as started:
+        api = Api(started.url)
+        api.sign_in()
+        api.create_open_collection("notes", TEXT_FIELD)
+        yield started
+
+
+def requests(stream: EventStream, known: str) -> dict[str, tuple[str, str, object]]:
+    return {
+        "list": ("GET", RECORDS, None),
+        "filtered list": ("GET", f"{RECORDS}?filter=title='x'&sort=-title", None),
+        "view": ("GET", f"{RECORDS}/{known}", None),
+        "create": ("POST", RECORDS, {"title": "never"}),
+        "update": ("PATCH", f"{RECORDS}/{known}", {"title": "never"}),
+        "delete": ("DELETE", f"{RECORDS}/{known}", None),
+        "sign-in": (
+            "POST",
+            "/api/collections/users/auth-with-password",
+            {"identity": "a@b.cd", "password": "12345678"},
+        ),
+        "topics": ("POST", "/api/realtime", {"clientId": stream.client_id, "subscriptions": ["notes/*"]}),
+        "stream with a cursor": ("GET", "/api/realtime?cursor=5-aaaaaaaaaa", None),
+        "settings": ("GET", "/api/settings", None),
+        "collections": ("PATCH", "/api/collections/notes", {"listRule": ""}),
+        "logs": ("GET", "/api/logs", None),
+        "messages": ("POST", "/api/realtime/publish", {"topic": "news", "data": 1}),
+    }
+
+
+def back(api: Api) -> str:
+    """Write as soon as that can be done; return the id."""
+    until = time.monotonic() + BACK_S
+    while True:
+        status, data = api.call("POST", RECORDS, {"title": "after"})
+        if status == 200:
+            return str(data["id"])
+        assert (status, data) == (503, AWAY)
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        pytest.param(PostgresServer.kill, PostgresServer.start, id="killed"),
+        pytest.param(PostgresServer.freeze, PostgresServer.thaw, id="frozen"),
+    ],
+)
+def test_requests_are_refused_and_streams_stay_open(
+    server: Server,
+    database: PostgresServer,
+    begin: Callable[[PostgresServer], None],
+    end: Callable[[PostgresServer], None],
+) -> None:
+    root, guest = Api(server.url), Api(server.url)
+    root.sign_in()
+    known = str(guest.ok("POST", RECORDS, {"title": "before"})["id"])
+    streams = [
+        EventStream(guest, ["notes/*"]),
+        EventStream(guest, ["notes/*"], query="?cursor="),
+        EventStream(root, ["notes/*"]),
+    ]
+    begin(database)
+    try:
+        took_s = {}
+        for name, (method, path, body) in requests(streams[2], known).items():
+            began = time.monotonic()
+            api = guest if name == "stream with a cursor" else root
+            assert api.call(method, path, body) == (503, AWAY), name
+            took_s[name] = time.monotonic() - began
+        first, *others = took_s.values()
+        assert first < ANSWERED_S
+        assert max(others) < 2.0, took_s
+    finally:
+        end(database)
+    made = back(root)
+    for stream in streams:
+        assert event(stream)["record"]["id"] == made
+    assert guest.ok("GET", f"{RECORDS}/{known}")["title"] == "before"
+    assert "Traceback" not in server.output()
+
+
+def event(stream: EventStream) -> Any:
+    """The data of the next event of a record."""
+    while True:
+        frame = stream.frame()
+        if "\nevent:notes/*" in frame:
+            return json.loads(frame.partition("\ndata:")[2])
+
+
+def test_a_stop_waits_no_longer_for_a_frozen_database_than_a_request(database: PostgresServer, tmp_path: Path) -> None:
+    data_dir = tmp_path / "pb_data"
+    database.run("CREATE DATABASE other")
+    (tmp_path / "pb_data.database").write_text(database.url("other"))
+    upsert_superuser("postgres", data_dir)
+    with running("postgres", data_dir, options=["--queryTimeout", "1"]) as server:
+        database.freeze()
+        try:
+            began = time.monotonic()
+            stop(server, signal.SIGTERM)
+            took_s = time.monotonic() - began
+        finally:
+            database.thaw()
+    assert took_s < 9.0

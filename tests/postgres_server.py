@@ -45,8 +45,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers: after a kill it first reads what it has written. Raises RuntimeError."""
-        deadline = time.monotonic() + _READY_WITHIN_S
         self._spawn()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers. Raises RuntimeError."""
+        deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline:
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=5):
                 return
@@ -83,7 +87,7 @@ class PostgresServer:
             self.process.wait(30)
 
     def kill_backend(self) -> None:
-        """Kill one of its children: the server ends all others and starts them anew."""
+        """Kill one of its children: the server ends all others and starts them anew, with what is on the disk."""
         # The last ones serve connections.
         for pid in self.processes()[-1:]:
             _send(pid, signal.SIGKILL)

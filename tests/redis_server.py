@@ -54,6 +54,12 @@ class RedisServer:
         if number in {signal.SIGKILL, signal.SIGTERM}:
             self.process.wait(10)
 
+    def cut(self) -> None:
+        """Break all connections but one's own."""
+        with self.client() as client:
+            for kind in ("normal", "pubsub"):
+                client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
     def client(self) -> redis.Redis:
         """Return a client of its own to it."""
         return redis.Redis(port=self.port, socket_timeout=5)

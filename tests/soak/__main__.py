@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak.driver import Plan
 from tests.soak.loss import Found, soak
+from tests.soak.plan import Plan
 
 _MOST_SHOWN = 20
 
@@ -24,6 +24,11 @@ def main() -> int:
     options.add_argument("--writes", type=float, default=120.0, help="writes per second at most (default: 120)")
     options.add_argument("--workers", type=int, default=0, help="serve with so many workers (default: none)")
     options.add_argument("--nodes", type=int, default=1, help="so many servers on one directory (default: 1)")
+    options.add_argument(
+        "--db", action="store_true", help="serve a PostgreSQL database, which is killed and frozen too"
+    )
+    options.add_argument("--bus", choices=["redis"], help="connect the servers over Redis, which is killed too")
+    options.add_argument("--open", type=float, default=0.8, help="seconds that a connection is open (default: 0.8)")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = options.parse_args()
     plan = Plan(
@@ -33,6 +38,9 @@ def main() -> int:
         seed=given.seed,
         workers=given.workers,
         nodes=given.nodes,
+        has_database=given.db,
+        has_bus=given.bus is not None,
+        open_for_s=given.open,
         server_lives_s=(2.0, 6.0) if given.workers or given.nodes > 1 else (5.0, 15.0),
     )
     directory = Path(tempfile.mkdtemp(prefix="rowcast-soak-"))
@@ -51,6 +59,9 @@ def _report(found: Found, seconds: float) -> None:
     for name, count in sorted(found.counts.items()):
         print(f"{count:>10,}  {name}")
     print(f"{found.changes:>10,}  changes in the log, all {seconds:.0f} s")
+    print(f"{found.longest_s:>10.1f}  s, the slowest answer to a write")
+    if found.recoveries_s:
+        print(f"{max(found.recoveries_s):>10.1f}  s at most from the end of an outage to the next write")
     for problem in found.problems[:_MOST_SHOWN]:
         print(problem)
     print(

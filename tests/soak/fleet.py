@@ -1,5 +1,7 @@
 """The processes that serve: one, one with workers, or several on one data directory; and what happens to them.
 
+They may stand on PostgreSQL and Redis (see `backing`).
+
 Whatever is done to them, clients find them at one port: their own, or that of a proxy before them.
 """
 
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from tests.e2e.server import command, free_port
 from tests.e2e.wire import StreamError, Wire
+from tests.soak.backing import Backing
 from tests.soak.proxy import Proxy
 
 _READY_WITHIN_S = 30.0
@@ -27,8 +30,9 @@ BROKEN = (OSError, EOFError, StreamError, TimeoutError)
 class Server:
     """`rowcast serve` on one directory and one port, life after life."""
 
-    def __init__(self, data_dir: Path, *, workers: int = 0) -> None:
+    def __init__(self, data_dir: Path, backing: Backing, *, workers: int = 0) -> None:
         self.data_dir = data_dir
+        self._backing = backing
         self.port = free_port()
         self.log = data_dir.parent / f"server.{self.port}.log"
         self._options = ["--workers", str(workers)] if workers else []
@@ -36,10 +40,12 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         address = f"127.0.0.1:{self.port}"
+        options = [*self._options, *self._backing.options]
         with self.log.open("ab") as sink:
             return subprocess.Popen(
-                [*command("rowcast"), "serve", "--dir", str(self.data_dir), "--http", address, *self._options],
+                [*command("rowcast"), "serve", "--dir", str(self.data_dir), "--http", address, *options],
                 cwd=self.data_dir.parent,
+                env={**os.environ, **self._backing.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -56,6 +62,9 @@ class Server:
                 if status == 200:
                     wire.close()
                     return
+            if self._backing.postgres is not None and self._process.poll() is not None:
+                # A server does not start while its database is away.
+                self._process = self._spawn()
             assert self._process.poll() is None, self.log.read_text(errors="replace")
             assert time.monotonic() < gives_up_at, self.log.read_text(errors="replace")
             await asyncio.sleep(0.02)
@@ -93,10 +102,11 @@ class Server:
 class Fleet:
     """All servers of a run."""
 
-    def __init__(self, data_dir: Path, *, workers: int, nodes: int, stops_for_s: float) -> None:
+    def __init__(self, data_dir: Path, backing: Backing, *, workers: int, nodes: int, stops_for_s: float) -> None:
         self.data_dir = data_dir
+        self.backing = backing
         self.counts: Counter[str] = Counter()
-        self._servers = [Server(data_dir, workers=workers) for _ in range(nodes)]
+        self._servers = [Server(data_dir, backing, workers=workers) for _ in range(nodes)]
         self._has_workers = workers > 0
         self._stops_for_s = stops_for_s
         self._proxy = Proxy([server.port for server in self._servers]) if nodes > 1 else None
@@ -120,7 +130,9 @@ class Fleet:
             await server.start()
 
     async def fault(self, chance: random.Random) -> None:
-        """Have something happen to one of the processes."""
+        """Have something happen to one of the processes, or to what they stand on."""
+        if chance.random() < 0.5 and self.backing.fault(chance):
+            return
         server = chance.choice(self._servers)
         kind = chance.random()
         if kind < 0.25 and (self._has_workers or self._proxy is not None):
@@ -157,6 +169,7 @@ class Fleet:
     async def end(self) -> list[int]:
         """End all of them; return their exit statuses."""
         await asyncio.gather(*self._stops)
+        await self.backing.settle()
         return [await server.end(signal.SIGTERM) for server in self._servers]
 
     async def clear(self) -> None:
@@ -168,6 +181,7 @@ class Fleet:
             server.kill()
         if self._proxy is not None:
             await self._proxy.stop()
+        await self.backing.stop()
 
 
 def _send(pid: int, what: signal.Signals) -> None:

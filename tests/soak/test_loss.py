@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.driver import Plan
 from tests.soak.loss import soak
+from tests.soak.plan import Plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import psycopg
 
 from tests.e2e.client import Api
 from tests.soak.checker import Change, Client
@@ -140,28 +142,41 @@ def build(url: str) -> World:
     return World(people, rooms, tokens)
 
 
-def last_position(data_dir: Path) -> str:
+Query = Callable[[str], list[tuple[Any, ...]]]
+"""Asks the database of a run."""
+
+
+def query_of(data_dir: Path, url: str) -> Query:
+    """Return how to ask the database of a data directory, or the PostgreSQL database at `url`."""
+
+    def sqlite(sql: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(data_dir / "data.db")) as database:
+            return database.execute(sql).fetchall()
+
+    def postgres(sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(url) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    return postgres if url else sqlite
+
+
+def last_position(query: Query) -> str:
     """Return the position of the last change in the log, whichever process has made it."""
-    with closing(sqlite3.connect(data_dir / "data.db")) as database:
-        number, tag = database.execute(
-            "SELECT number, tag FROM _rowcast_changes ORDER BY number DESC LIMIT 1"
-        ).fetchone()
+    ((number, tag),) = query("SELECT number, tag FROM _rowcast_changes ORDER BY number DESC LIMIT 1")
     return f"{number}-{tag}"
 
 
-def read_log(data_dir: Path) -> tuple[list[Change], str]:
-    """Return the log of changes of a data directory whose server has ended, and where it begins."""
-    with closing(sqlite3.connect(data_dir / "data.db")) as database:
-        names: dict[str, str] = {}
-        fields: dict[str, dict[str, str]] = {}
-        for collection_id, name, listed in database.execute("SELECT id, name, fields FROM _collections"):
-            names[collection_id] = name
-            fields[collection_id] = {field["id"]: field["name"] for field in json.loads(listed)}
-        rows = database.execute(
-            'SELECT number, tag, action, collection, record, "row", previous FROM _rowcast_changes ORDER BY number'
-        ).fetchall()
+def read_log(query: Query) -> tuple[list[Change], str]:
+    """Return the log of changes, and where it begins. Nobody may write any more."""
+    names: dict[str, str] = {}
+    fields: dict[str, dict[str, str]] = {}
+    for collection_id, name, listed in query("SELECT id, name, fields FROM _collections"):
+        names[collection_id] = name
+        fields[collection_id] = {field["id"]: field["name"] for field in json.loads(listed)}
     changes, first = [], ""
-    for number, tag, action, collection, record, row, previous in rows:
+    for number, tag, action, collection, record, row, previous in query(
+        'SELECT number, tag, action, collection, record, "row", previous FROM _rowcast_changes ORDER BY number'
+    ):
         if action == "start":
             first = f"{number}-{tag}"
             continue
@@ -172,3 +187,12 @@ def read_log(data_dir: Path) -> tuple[list[Change], str]:
             Change(number, tag, action, names[collection], record, values, earlier if action == "update" else None)
         )
     return changes, first or changes[0].position
+
+
+def read_tables(query: Query) -> dict[tuple[str, str], int]:
+    """Return what is in the collections: the number of each record, by collection and id."""
+    return {
+        (collection, record): int(seq)
+        for collection in WRITTEN
+        for record, seq in query(f"SELECT id, seq FROM {collection}")
+    }

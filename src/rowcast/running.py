@@ -71,7 +71,7 @@ from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Record
-from rowcast.storage import Storage
+from rowcast.storage import Storage, StorageError
 from rowcast.storage.directory import DataDir
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings
@@ -237,10 +237,21 @@ class Running:
         )
 
     async def _authenticate(self, token: str) -> Record | None:
-        return await self.work.quick(lambda: self._account(token, "auth"))
+        return await self._look_up(token, "auth")
 
     async def _file_account(self, token: str) -> Record | None:
-        return await self.work.quick(lambda: self._account(token, "file"))
+        return await self._look_up(token, "file")
+
+    async def _look_up(self, token: str, kind: TokenKind) -> Record | None:
+        """Return whose token it is; look again where the collection of the account changed meanwhile."""
+        catalog = self.catalog.current
+        try:
+            return await self.work.quick(lambda: self._account(token, kind))
+        except StorageError:
+            await self.work.quick(self.fresh.refresh)
+            if self.catalog.current is catalog:
+                raise
+            return await self.work.quick(lambda: self._account(token, kind))
 
     def _account(self, token: str, kind: TokenKind) -> Record | None:
         with self.directory.data.read() as reader:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from starlette.routing import Mount
 import rowcast
 from rowcast import App, Config
 from rowcast.errors import DataDirError
-from tests.unit.api.client import Client
+from tests.unit.api.client import Client, serving
 
 
 def live(app: App) -> list[str]:
@@ -75,6 +77,33 @@ def test_it_can_be_started_again_but_not_by_a_late_request(data_dir: Path) -> No
         await app.start()
         assert (await client("GET", "/api/health")).status == 200
         await app.stop()
+
+    asyncio.run(run())
+
+
+def test_a_token_is_known_while_the_collection_of_its_account_changes(data_dir: Path) -> None:
+    account = {"email": "a@example.com", "password": "12345678", "passwordConfirm": "12345678"}
+
+    def rename() -> None:
+        """Rename a field as another process does: between its commit and the look at it of this one."""
+        with closing(sqlite3.connect(data_dir / "data.db")) as database, database:
+            database.execute("ALTER TABLE users RENAME COLUMN name TO nick")
+            database.execute(
+                """UPDATE _collections SET updated = '2999', fields = replace(fields, '"name":"name"', '"name":"nick"')
+                WHERE name = 'users'"""
+            )
+
+    async def run() -> None:
+        async with serving(data_dir) as client:
+            assert (await client("POST", "/api/collections/users/records", account)).status == 200
+            form = {"identity": account["email"], "password": account["password"]}
+            signed = (await client("POST", "/api/collections/users/auth-with-password", form)).json()
+            rename()
+            seen = await client(
+                "GET", f"/api/collections/users/records/{signed['record']['id']}", token=signed["token"]
+            )
+            assert seen.status == 200, seen.body
+            assert "nick" in seen.json()
 
     asyncio.run(run())
 

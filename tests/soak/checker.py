@@ -4,13 +4,18 @@ Pure: it gets the log, what writers were told and what each connection of each c
 brought, and returns problems. A connection must have brought exactly the changes that
 its client may see behind its start, in the order of the log, up to where it was cut.
 Connections follow each other by their positions, so gaps and repeats between two of them show as well.
+
+Where rights change meanwhile, an event must be allowed by some state of them from the change to
+its arrival, and may be missing only where some state of them forbids it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Literal
 
 Kind = Literal["log", "order", "gap", "repeat", "forbidden", "wrong", "resume", "unfinished"]
@@ -21,7 +26,7 @@ PROGRESS = "PB_CURSOR"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row of the log. `row` holds the record's values, `previous` those before an update."""
+    """A row of the log, made at a time in seconds. `row` has the record's values, `previous` those before an update."""
 
     number: int
     tag: str
@@ -30,6 +35,7 @@ class Change:
     record: str
     row: Mapping[str, object] = field(default_factory=dict)
     previous: Mapping[str, object] | None = None
+    at: float = 0.0
 
     @property
     def position(self) -> str:
@@ -49,7 +55,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """An event as it came: its SSE id, topic, and what its data says."""
+    """An event as it came, at a time: its SSE id, topic, and what its data says."""
 
     id: str
     topic: str
@@ -57,17 +63,23 @@ class Got:
     action: str = ""
     record: str = ""
     seq: int = 0
+    at: float = 0.0
 
 
 @dataclass(slots=True)
 class Session:
-    """One connection: the position that it asked for, what PB_CONNECT said, and what came."""
+    """One connection: the position that it asked for, what PB_CONNECT said, and what came.
+
+    `signed_at` is when the sign-in began that gave it its token.
+    """
 
     asked: str | None
     start: str
     is_resumed: bool
     events: list[Got] = field(default_factory=list)
     is_subscribed: bool = False
+    signed_at: float = 0.0
+    ended_at: float = inf
 
 
 @dataclass(slots=True)
@@ -92,8 +104,8 @@ class Problem:
         return f"{self.kind}: {self.who}: {self.text}"
 
 
-Tells = Callable[[Client, str, Change], str]
-"""Which action a topic of a client tells of a change ("create", ..., "leave"), "" for none."""
+Tells = Callable[[Client, Session, str, Change, float], Set[str]]
+"""Which actions a topic of a client may tell of a change up to a time ("create", ..., "leave"), "" for none."""
 
 
 def number_of(position: str) -> int:
@@ -111,10 +123,9 @@ class Log:
         self.positions = {first, *(change.position for change in self.changes)}
         self.end = self.numbers[-1] if self.numbers else number_of(first)
 
-    def behind(self, number: int) -> Iterator[Change]:
-        """Yield the changes behind a number."""
-        for place in range(bisect_right(self.numbers, number), len(self.changes)):
-            yield self.changes[place]
+    def place_behind(self, number: int) -> int:
+        """Return the place of the first change behind a number."""
+        return bisect_right(self.numbers, number)
 
 
 def check_tables(log: Log, tables: Mapping[tuple[str, str], int]) -> list[Problem]:
@@ -167,17 +178,16 @@ def check_client(client: Client, log: Log, tells: Tells, *, is_finished: bool = 
     for place, session in enumerate(client.sessions):
         who = f"{client.name}/{place}"
         problems += _check_start(who, session, log, position)
-        found, position = _check_session(who, client, session, log, tells)
+        ahead = _Ahead(client, session, log, tells)
+        found, position = _check_session(who, session, ahead)
         problems += found
         if found:
             # What follows from a broken connection says nothing new.
             return problems
-    if is_finished and client.sessions:
-        last = client.sessions[-1]
-        expected = sum(1 for _ in _expected(client, last, log, tells))
-        got = sum(1 for event in last.events if event.topic != PROGRESS)
-        if not last.is_subscribed or got != expected:
-            problems.append(Problem("unfinished", client.name, f"{got} of {expected} events behind {last.start}"))
+        if is_finished and session is client.sessions[-1]:
+            left = ahead.skip_to(log.end + 1, session.ended_at)
+            if left or not session.is_subscribed:
+                problems.append(Problem("unfinished", client.name, f"{left or 'the topics'} behind {session.start}"))
     return problems
 
 
@@ -196,85 +206,87 @@ def _check_start(who: str, session: Session, log: Log, position: str | None) -> 
     return []
 
 
-def _expected(client: Client, session: Session, log: Log, tells: Tells) -> Iterator[tuple[Change, str, str]]:
-    for change in log.behind(number_of(session.start)):
-        for topic in client.topics:
-            action = tells(client, topic, change)
-            if action:
-                yield change, topic, action
-
-
-def _check_session(who: str, client: Client, session: Session, log: Log, tells: Tells) -> tuple[list[Problem], str]:
+def _check_session(who: str, session: Session, ahead: _Ahead) -> tuple[list[Problem], str]:
     """Return the problems of one connection and the position that its client has after it."""
     position = session.start
-    told = _Told(_expected(client, session, log, tells))
-    seen: set[tuple[str, str]] = set()
     for event in session.events:
-        problem = _check_event(event, log, told, seen, number_of(position))
+        problem = ahead.take(event, number_of(position))
         if problem is not None:
             return [Problem(problem[0], who, f"{problem[1]} at {event}")], position
         position = event.id
     return [], position
 
 
-class _Told:
-    """The events that are still to come, those of the next change first and in any order."""
+class _Ahead:
+    """What a connection is still to bring: the changes behind a place of the log."""
 
-    def __init__(self, expected: Iterator[tuple[Change, str, str]]) -> None:
-        self._expected = expected
-        self._ahead = next(expected, None)
-        self.change: Change | None = None
-        self.topics: dict[str, str] = {}
-        self._load()
+    def __init__(self, client: Client, session: Session, log: Log, tells: Tells) -> None:
+        self._topics = client.topics
+        self._tells = partial(tells, client, session)
+        self._log = log
+        self._place = log.place_behind(number_of(session.start))
+        # The topics of the change at this place that have been told already.
+        self._told: set[str] = set()
 
-    def take(self, topic: str) -> bool:
-        """Tick off an event of the next change; return whether it was the last of that change."""
-        del self.topics[topic]
-        if self.topics:
-            return False
-        self._load()
-        return True
+    def take(self, event: Got, behind: int) -> tuple[Kind, str] | None:
+        """Tick off an event; return what is wrong with it. `behind` is the number that the client has."""
+        number, log = number_of(event.cursor), self._log
+        if event.topic == PROGRESS:
+            return self._take_progress(event, behind)
+        change = log.by_number.get(number)
+        if change is None or change.position != event.cursor:
+            return "wrong", "no such change"
+        place = log.place_behind(number) - 1
+        if place < self._place or (place == self._place and event.topic in self._told) or number <= behind:
+            return "repeat", f"told twice, behind {behind}"
+        missing = self.skip_to(number, event.at)
+        if missing:
+            return "gap", missing
+        possible = self._tells(event.topic, change, event.at) if event.topic in self._topics else {""}
+        if possible <= {""}:
+            return "forbidden", "not for this client"
+        seq = 0 if event.action == "leave" else change.row.get("seq", 0)
+        if event.action not in possible or (event.record, event.seq) != (change.record, seq):
+            return "wrong", f"should be {sorted(possible)} of {change.record} with {seq}"
+        self._told.add(event.topic)
+        return self._check_id(event, change, behind)
 
-    def _load(self) -> None:
-        self.change = self._ahead[0] if self._ahead is not None else None
-        while self._ahead is not None and self._ahead[0] is self.change:
-            self.topics[self._ahead[1]] = self._ahead[2]
-            self._ahead = next(self._expected, None)
+    def skip_to(self, number: int, until: float) -> str:
+        """Leave out the changes before a number; return what should have been told by then, "" where nothing."""
+        changes = self._log.changes
+        while self._place < len(changes) and changes[self._place].number < number:
+            change = changes[self._place]
+            for topic in self._topics:
+                if topic not in self._told and "" not in self._tells(topic, change, until):
+                    return f"{change.position} was not told to {topic}"
+            self._settle()
+        return ""
 
+    def _settle(self) -> None:
+        self._place += 1
+        self._told.clear()
 
-def _check_event(event: Got, log: Log, told: _Told, seen: set[tuple[str, str]], behind: int) -> tuple[Kind, str] | None:
-    number = number_of(event.cursor)
-    due = told.change
-    if event.topic == PROGRESS:
-        return _check_progress(event, log, due, behind)
-    change = log.by_number.get(number)
-    if change is None or change.position != event.cursor:
-        return "wrong", "no such change"
-    if (event.cursor, event.topic) in seen or number <= behind:
-        return "repeat", f"told twice, behind {behind}"
-    if due is None or number < due.number or (number == due.number and event.topic not in told.topics):
-        return "forbidden", "not for this client"
-    if number > due.number:
-        return "gap", f"{due.position} was not told to {sorted(told.topics)}"
-    action = told.topics[event.topic]
-    seq = 0 if action == "leave" else change.row.get("seq", 0)
-    if (event.action, event.record, event.seq) != (action, change.record, seq):
-        return "wrong", f"should be {action} of {change.record} with {seq}"
-    seen.add((event.cursor, event.topic))
-    return _check_id(event, number, behind, is_last=told.take(event.topic))
+    def _take_progress(self, event: Got, behind: int) -> tuple[Kind, str] | None:
+        number = number_of(event.cursor)
+        if event.cursor != event.id or event.cursor not in self._log.positions:
+            return "wrong", "a position that is none"
+        if number < behind:
+            return "order", f"a step back from {behind}"
+        missing = self.skip_to(number + 1, event.at)
+        return ("gap", missing) if missing else None
 
-
-def _check_progress(event: Got, log: Log, due: Change | None, behind: int) -> tuple[Kind, str] | None:
-    number = number_of(event.cursor)
-    if event.cursor != event.id or event.cursor not in log.positions:
-        return "wrong", "a position that is none"
-    if number < behind:
-        return "order", f"a step back from {behind}"
-    return ("gap", f"{due.position} was not told") if due is not None and due.number <= number else None
-
-
-def _check_id(event: Got, number: int, behind: int, *, is_last: bool) -> tuple[Kind, str] | None:
-    """A client that is cut here must get the change again unless it has all events of it, and nothing before it."""
-    if is_last:
-        return None if event.id == event.cursor else ("wrong", "its id is not its position")
-    return None if behind <= number_of(event.id) < number else ("wrong", "its id would lose or repeat something")
+    def _check_id(self, event: Got, change: Change, behind: int) -> tuple[Kind, str] | None:
+        """A client that is cut here must get the change again unless it has all of it, and nothing before it."""
+        left = [self._tells(topic, change, event.at) for topic in self._topics if topic not in self._told]
+        if event.id == event.cursor:
+            if all("" in possible for possible in left):
+                self._settle()
+                return None
+            return "wrong", "its id would lose an event"
+        if all(possible <= {""} for possible in left):
+            return "wrong", "its id is not its position"
+        return (
+            None
+            if behind <= number_of(event.id) < change.number
+            else ("wrong", "its id would lose or repeat something")
+        )

@@ -8,6 +8,7 @@ machine makes of it differs from run to run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tests.soak.checker import Client
 from tests.soak.fleet import Fleet
 from tests.soak.listening import Listening
 from tests.soak.plan import Journal, Plan, Run
+from tests.soak.turning import Turning
 from tests.soak.world import (
     CHOICES,
     GUEST,
@@ -88,17 +90,18 @@ class Soak:
         clients = [asyncio.ensure_future(self._client(run, number)) for number in range(plan.clients)]
         writers = [asyncio.ensure_future(self._writer(run, number)) for number in range(plan.writers)]
         watch = asyncio.ensure_future(self._watch(run))
+        turner = asyncio.ensure_future(self._turner(run))
         try:
             await self._kill_until(time.monotonic() + plan.seconds)
             await self.backing.settle()
             run.is_written.set()
-            await _all(writers)
+            await _all([*writers, turner])
             self._end = await self._end_of_log()
             await _all(clients)
         finally:
-            for task in (*clients, *writers, watch):
+            for task in (*clients, *writers, watch, turner):
                 task.cancel()
-            await asyncio.gather(*clients, *writers, watch, return_exceptions=True)
+            await asyncio.gather(*clients, *writers, watch, turner, return_exceptions=True)
 
     async def _end_of_log(self) -> str:
         query, found = self._query(), ""
@@ -133,7 +136,7 @@ class Soak:
         account = accounts[number % len(accounts)]
         client = Client(f"client {number} ({account})", CHOICES[number // 2 % len(CHOICES)], account)
         run.journal.clients.append(client)
-        one = Listening(run, client, run.world.tokens[account], random.Random(self._random.random()))
+        one = Listening(run, client, random.Random(self._random.random()))
         while not run.is_written.is_set() or not self._end:
             await one.connect_once()
         gives_up_at = time.monotonic() + _DONE_WITHIN_S
@@ -151,6 +154,14 @@ class Soak:
             began = time.monotonic()
             await one.write_once()
             await asyncio.sleep(max(0.0, began + pause_s - time.monotonic()))
+
+    async def _turner(self, run: Run) -> None:
+        one = Turning(run, random.Random(self._random.random()))
+        while not run.is_written.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(run.is_written.wait(), run.plan.turns_every_s)
+                return
+            await one.turn_once()
 
 
 async def _all(tasks: Sequence[asyncio.Future[None]]) -> None:

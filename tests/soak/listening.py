@@ -12,16 +12,17 @@ from tests.e2e.wire import Frame, StreamError, Wire, WireStream, open_stream
 from tests.soak.checker import PROGRESS, Client, Got, Session, number_of
 from tests.soak.fleet import BROKEN
 from tests.soak.plan import Run
+from tests.soak.world import REVOKER
 
 
 class Listening:
     """One client: what it must remember between its connections is the id of the last frame."""
 
-    def __init__(self, run: Run, client: Client, token: str, chance: random.Random) -> None:
+    def __init__(self, run: Run, client: Client, chance: random.Random) -> None:
         self._run = run
         self._client = client
         self._chance = chance
-        self._wire = Wire(run.port, token)
+        self._wire = Wire(run.port)
         self._counts = run.journal.counts
         self._last_id = ""
         self._position = ""
@@ -66,6 +67,7 @@ class Listening:
                     with contextlib.suppress(TimeoutError):
                         self._note(session, await asyncio.wait_for(stream.frame(), left_s))
                 if _is_there(session, end):
+                    session.ended_at = time.time()
                     stream.cut()
                     self._wire.close()
                     return True
@@ -76,6 +78,8 @@ class Listening:
 
     async def _open(self) -> WireStream | None:
         query, headers, asked = self._ask()
+        world, account = self._run.world, self._client.account
+        self._wire.token, signed_at = world.tokens[account], world.signed_at.get(account, 0.0)
         small = self._chance.random() < 0.3
         try:
             stream = await asyncio.wait_for(
@@ -88,7 +92,7 @@ class Listening:
                 self._run.journal.faults.append(f"a stream was answered with {error}")
             return None
         said = stream.connected
-        self._client.sessions.append(Session(asked, said["cursor"], said["resumed"]))
+        self._client.sessions.append(Session(asked, said["cursor"], said["resumed"], signed_at=signed_at))
         self._counts["resumed" if said["resumed"] else "fresh"] += 1
         self._position, self._last_id = said["cursor"], stream.client_id
         return stream
@@ -120,7 +124,10 @@ class Listening:
         """Submit the topics; return the status."""
         body = {"clientId": stream.client_id, "subscriptions": list(self._client.topics)}
         status, answer = await asyncio.wait_for(self._wire.call("POST", "/api/realtime", body), 10)
-        if status not in {204, 404, 503}:
+        if status == 403 and self._client.account == REVOKER:
+            # Its token ended, and the stream does not know yet.
+            self._counts["topics refused to whom has lost the token"] += 1
+        elif status not in {204, 404, 503}:
             self._run.journal.faults.append(f"{self._client.name}: the topics were answered with {status}: {answer}")
         return status
 
@@ -151,14 +158,14 @@ class Listening:
             await self._live(stream, session, 3.0 if is_long else chance.expovariate(1 / plan.open_for_s))
 
     def _note(self, session: Session, frame: Frame) -> None:
-        data = frame.json
+        data, now = frame.json, time.time()
         self._counts["events"] += 1
         if frame.event == PROGRESS:
-            session.events.append(Got(frame.id, PROGRESS, data["cursor"]))
+            session.events.append(Got(frame.id, PROGRESS, data["cursor"], at=now))
         else:
             record = data["record"]
             session.events.append(
-                Got(frame.id, frame.event, data["cursor"], data["action"], record["id"], record.get("seq", 0))
+                Got(frame.id, frame.event, data["cursor"], data["action"], record["id"], record.get("seq", 0), now)
             )
         self._last_id = self._position = frame.id
 

@@ -29,6 +29,7 @@ def soak(plan: Plan, directory: Path) -> Found:
     log = Log(journal.changes, journal.first)
     problems = [*journal.faults, *map(str, check_log(log, journal.acks, is_dense=not plan.has_database))]
     problems += map(str, check_tables(log, journal.tables))
+    world.rights.read(log.changes, {record: name for name, record in world.people.items()})
     for client in journal.clients:
         problems += map(str, check_client(client, log, world.tells))
     return Found(problems, journal.counts, len(journal.changes), journal.longest_s, journal.recoveries_s)

@@ -31,6 +31,8 @@ class Plan:
     """Whether Redis connects them in place of sockets."""
     stops_for_s: float = 4.0
     """How long a process that is stopped stays so at most."""
+    turns_every_s: float = 1.5
+    """How long it takes until a rule, an account or a field changes."""
     freezes_for_s: float = 1.0
     long_freezes: bool = True
     """Whether some clients stay frozen until the server closes them as slow."""

@@ -22,12 +22,12 @@ def change(number: int, *, owner: str = "ann", action: str = "create", previous:
 LOG = Log([change(n, owner="ann" if n % 3 else "bob") for n in range(1, 13)], FIRST)
 
 
-def tells(client: Client, topic: str, change: Change) -> str:
+def tells(client: Client, session: Session, topic: str, change: Change, until: float) -> set[str]:
     """ann may see what is hers; the topic "leave" tells what she lost as well."""
     if change.row["owner"] == "ann":
-        return change.action
+        return {change.action}
     is_lost = topic == "leave" and change.previous is not None and change.previous["owner"] == "ann"
-    return "leave" if is_lost else ""
+    return {"leave"} if is_lost else {""}
 
 
 def got(number: int, topic: str = "all", *, id: str = "", log: Log = LOG) -> Got:

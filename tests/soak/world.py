@@ -1,16 +1,16 @@
 """What the soak runs on: collections with rules of each kind, accounts, topics, and who may see what.
 
-`tells` decides it again from the values in the log alone. Rights do not change while
-the soak runs, so that an event is allowed or not whenever it is told.
+`tells` decides it again from the values in the log. The rights of some change while the soak runs: one
+account changes its team, one its password, and one collection its rule (see `rights`).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,19 +18,26 @@ from urllib.parse import quote
 import psycopg
 
 from tests.e2e.client import Api
-from tests.soak.checker import Change, Client
+from tests.soak.checker import Change, Client, Session
+from tests.soak.rights import Rights, View
 
 PASSWORD = "correct horse"
-PEOPLE = {"ann": "red", "bob": "red", "cid": "blue", "dan": "blue"}
+PEOPLE = {"ann": "red", "bob": "red", "cid": "blue", "dan": "blue", "eve": "red", "fay": "red"}
 GUEST, ROOT = "guest", "root"
+REVOKER, MOVER = "eve", "fay"
+"""Who loses all tokens now and then, and who changes the team."""
+
 ROOMS = {"hall": ("ann", "cid"), "attic": ("bob",), "cellar": ("ann", "bob", "dan")}
 KINDS = ("a", "b")
+TURNS = ("owner = @request.auth.id", "team = @request.auth.team", "@request.auth.id != ''", None)
+"""The rules that `turns` has, one after the other."""
 
 RULES = {
     "notes": "",
     "mine": "owner = @request.auth.id",
     "teams": "team = @request.auth.team && kind = 'a'",
     "halls": "@request.auth.id != '' && room.members.id ?= @request.auth.id",
+    "turns": TURNS[0],
 }
 WRITTEN = tuple(RULES)
 
@@ -63,40 +70,57 @@ CHOICES: tuple[tuple[str, ...], ...] = tuple(
         [Topic("teams", hears_leave=True), Topic("notes", "a")],
         [Topic("halls"), Topic("mine", "a", hears_leave=True)],
         [Topic("notes", "a", hears_leave=True), Topic("halls", hears_leave=True)],
+        [Topic("turns", hears_leave=True), Topic("mine")],
+        [Topic("turns"), Topic("teams", hears_leave=True), Topic("notes", "a")],
         [Topic(collection) for collection in WRITTEN],
     )
 )
 """What clients listen to; some get several events of one change."""
 
+_NOTHING: Set[str] = frozenset({""})
+
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ids of what was set up, and a token for each account."""
+    """The ids of what was set up, a token for each account and since when it has it, and how rights have changed."""
 
     people: Mapping[str, str]
     rooms: Mapping[str, str]
-    tokens: Mapping[str, str]
+    tokens: dict[str, str]
+    signed_at: dict[str, float] = field(default_factory=dict)
+    rights: Rights = field(default_factory=Rights)
 
-    def tells(self, client: Client, topic: str, change: Change) -> str:
-        """Return what a topic tells a client of a change (see `checker.Tells`)."""
+    def tells(self, client: Client, session: Session, topic: str, change: Change, until: float) -> Set[str]:
+        """Return what a topic may tell a client of a change up to a time (see `checker.Tells`)."""
         asked = TOPICS[topic]
         if change.collection != asked.collection:
-            return ""
-        if self._sees(client.account, asked, change.row):
-            return change.action
-        is_lost = asked.hears_leave and change.previous is not None
-        return "leave" if is_lost and self._sees(client.account, asked, change.previous or {}) else ""
+            return _NOTHING
+        account = client.account
+        team = PEOPLE.get(account, "")
+        views = list(self.rights.views(account, team, session.signed_at, change, until))
+        sees = {self._sees(view, asked, change.row) for view in views}
+        saw = {False}
+        if asked.hears_leave and change.previous is not None:
+            saw = {self._sees(view, asked, change.previous) for view in views}
+        found = {change.action} if True in sees else set()
+        if False in sees:
+            found |= {"leave" if each else "" for each in saw}
+        return found
 
-    def _sees(self, account: str, asked: Topic, row: Mapping[str, Any]) -> bool:
+    def _sees(self, view: View, asked: Topic, row: Mapping[str, Any]) -> bool:
+        account = view.account
         if asked.filter_kind and row["kind"] != asked.filter_kind:
             return False
         if asked.collection == "notes" or account == ROOT:
             return True
         # Guests have the empty id and the empty team, which records may have as well.
+        is_own, is_of_team = bool(row["owner"] == self.people.get(account, "")), bool(row["team"] == view.team)
         if asked.collection == "mine":
-            return bool(row["owner"] == self.people.get(account, ""))
+            return is_own
         if asked.collection == "teams":
-            return bool(row["team"] == PEOPLE.get(account, "") and row["kind"] == "a")
+            return is_of_team and bool(row["kind"] == "a")
+        if asked.collection == "turns":
+            return (is_own, is_of_team, account != GUEST, False)[view.variant]
         return any(row["room"] == self.rooms[room] and account in members for room, members in ROOMS.items())
 
 
@@ -105,8 +129,9 @@ def build(url: str) -> World:
     api = Api(url)
     api.sign_in()
     api.ok("PATCH", "/api/settings", {"batch": {"enabled": True, "maxRequests": 50, "timeout": 10}})
-    team = {"name": "team", "type": "text"}
-    people_id = api.ok("POST", "/api/collections", {"name": "people", "type": "auth", "fields": [team]})["id"]
+    team, extra = {"name": "team", "type": "text"}, {"name": "extra", "type": "text"}
+    own = [team, extra, {"name": "name", "type": "text"}]
+    people_id = api.ok("POST", "/api/collections", {"name": "people", "type": "auth", "fields": own})["id"]
     members = {"name": "members", "type": "relation", "collectionId": people_id, "maxSelect": 9}
     rooms_id = api.ok("POST", "/api/collections", {"name": "rooms", "type": "base", "fields": [members]})["id"]
     fields = [
@@ -116,6 +141,7 @@ def build(url: str) -> World:
         {"name": "owner", "type": "relation", "collectionId": people_id, "maxSelect": 1},
         {"name": "room", "type": "relation", "collectionId": rooms_id, "maxSelect": 1},
         team,
+        extra,
     ]
     open_to_all = dict.fromkeys(("createRule", "updateRule", "deleteRule"), "")
     origin: list[dict[str, Any]] = []
@@ -136,9 +162,9 @@ def build(url: str) -> World:
     }
     tokens = {GUEST: "", ROOT: api.token}
     for name in PEOPLE:
-        own = Api(url)
-        own.sign_in("people", (f"{name}@example.com", PASSWORD))
-        tokens[name] = own.token
+        person = Api(url)
+        person.sign_in("people", (f"{name}@example.com", PASSWORD))
+        tokens[name] = person.token
     return World(people, rooms, tokens)
 
 
@@ -174,8 +200,8 @@ def read_log(query: Query) -> tuple[list[Change], str]:
         names[collection_id] = name
         fields[collection_id] = {field["id"]: field["name"] for field in json.loads(listed)}
     changes, first = [], ""
-    for number, tag, action, collection, record, row, previous in query(
-        'SELECT number, tag, action, collection, record, "row", previous FROM _rowcast_changes ORDER BY number'
+    for number, tag, at, action, collection, record, row, previous in query(
+        'SELECT number, tag, at, action, collection, record, "row", previous FROM _rowcast_changes ORDER BY number'
     ):
         if action == "start":
             first = f"{number}-{tag}"
@@ -183,9 +209,8 @@ def read_log(query: Query) -> tuple[list[Change], str]:
         known = fields[collection]
         values = {known[key]: value for key, value in json.loads(row).items()}
         earlier = values | {known[key]: value for key, value in json.loads(previous).items()}
-        changes.append(
-            Change(number, tag, action, names[collection], record, values, earlier if action == "update" else None)
-        )
+        previous_values = earlier if action == "update" else None
+        changes.append(Change(number, tag, action, names[collection], record, values, previous_values, int(at) / 1000))
     return changes, first or changes[0].position
 
 

@@ -38,9 +38,9 @@ class Backing:
         self._outage: asyncio.Task[None] | None = None
 
     @property
-    def is_away(self) -> bool:
-        """Whether an outage is under way."""
-        return self._outage is not None and not self._outage.done()
+    def may_fail(self) -> bool:
+        """Whether there is anything here."""
+        return any(self._wants)
 
     @property
     def options(self) -> list[str]:
@@ -66,8 +66,8 @@ class Backing:
             (folder / "redis").mkdir()
             self.redis = self._stack.enter_context(running_redis(folder / "redis"))
 
-    def fault(self, chance: random.Random) -> bool:
-        """Begin an outage of one of them; False where there is none, or one is under way."""
+    def fault(self, chance: random.Random) -> None:
+        """Begin an outage of one of them, unless one is under way."""
         kinds: list[tuple[str, Callable[[float], Awaitable[None]]]] = []
         if self.postgres is not None:
             kinds += [
@@ -82,14 +82,13 @@ class Backing:
                 ("Redis: SIGSTOP", self._freeze_redis),
                 ("Redis: connections cut", self._cut_redis),
             ]
-        if not kinds or self.is_away:
-            return False
+        if self._outage is not None and not self._outage.done():
+            return
         name, outage = chance.choice(kinds)
         self.counts[name] += 1
         is_long = chance.random() < 0.15
         seconds = _LONG_FREEZE_S if is_long else chance.uniform(0, self._stops_for_s)
         self._outage = asyncio.ensure_future(outage(seconds))
-        return True
 
     async def settle(self) -> None:
         """Wait until nothing is away any more."""

@@ -49,7 +49,12 @@ class Soak:
         self.plan = plan
         self.backing = Backing(has_database=plan.has_database, has_bus=plan.has_bus, stops_for_s=plan.stops_for_s)
         self.server = Fleet(
-            directory / "pb_data", self.backing, workers=plan.workers, nodes=plan.nodes, stops_for_s=plan.stops_for_s
+            directory / "pb_data",
+            self.backing,
+            workers=plan.workers,
+            nodes=plan.nodes,
+            stops_for_s=plan.stops_for_s,
+            outages=plan.outages,
         )
         self._random = random.Random(plan.seed)
         self._end = ""

@@ -102,13 +102,16 @@ class Server:
 class Fleet:
     """All servers of a run."""
 
-    def __init__(self, data_dir: Path, backing: Backing, *, workers: int, nodes: int, stops_for_s: float) -> None:
+    def __init__(
+        self, data_dir: Path, backing: Backing, *, workers: int, nodes: int, stops_for_s: float, outages: float
+    ) -> None:
         self.data_dir = data_dir
         self.backing = backing
         self.counts: Counter[str] = Counter()
         self._servers = [Server(data_dir, backing, workers=workers) for _ in range(nodes)]
         self._has_workers = workers > 0
         self._stops_for_s = stops_for_s
+        self._outages = outages
         self._proxy = Proxy([server.port for server in self._servers]) if nodes > 1 else None
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -131,7 +134,8 @@ class Fleet:
 
     async def fault(self, chance: random.Random) -> None:
         """Have something happen to one of the processes, or to what they stand on."""
-        if chance.random() < 0.5 and self.backing.fault(chance):
+        if chance.random() < self._outages and self.backing.may_fail:
+            self.backing.fault(chance)
             return
         server = chance.choice(self._servers)
         kind = chance.random()

@@ -29,6 +29,8 @@ class Plan:
     """Whether the nodes have a PostgreSQL database in place of SQLite's."""
     has_bus: bool = False
     """Whether Redis connects them in place of sockets."""
+    outages: float = 0.5
+    """Which part of the faults meets what the nodes stand on."""
     stops_for_s: float = 4.0
     """How long a process that is stopped stays so at most."""
     turns_every_s: float = 1.5

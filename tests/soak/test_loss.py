@@ -57,10 +57,12 @@ def test_nothing_is_lost_between_workers_of_several_nodes(tmp_path: Path) -> Non
 def test_nothing_is_lost_while_postgresql_and_redis_die(tmp_path: Path) -> None:
     plan = Plan(
         seconds=7,
+        seed=5,
         clients=16,
         writes_per_s=40,
         open_for_s=0.5,
-        server_lives_s=(0.8, 1.4),
+        server_lives_s=(0.4, 0.8),
+        outages=0.85,
         freezes_for_s=0.3,
         long_freezes=False,
         nodes=2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import Any
@@ -44,7 +45,7 @@ class Turning:
         rights.turns[-1] = Turn(variant, sent, time.time())
         self._run.journal.counts["rules changed"] += 1
         if tries > 1:
-            await asyncio.sleep(_SETTLED_S)
+            await self._settle()
 
     async def _move(self) -> None:
         """Move an account to another team; the log tells whether it was."""
@@ -58,16 +59,16 @@ class Turning:
         body = {"password": PASSWORD, "passwordConfirm": PASSWORD, "name": f"{REVOKED} {self._run.next_seq()}"}
         status, _ = await self._try("PATCH", f"/api/collections/people/records/{world.people[REVOKER]}", body)
         if status != 200:
-            await asyncio.sleep(_SETTLED_S)
-        while True:
+            await self._settle()
+        while not self._run.is_written.is_set():
             signed_at = time.time()
             form = {"identity": f"{REVOKER}@example.com", "password": PASSWORD}
             status, answer = await self._try("POST", "/api/collections/people/auth-with-password", form)
             if status == 200:
-                break
+                world.tokens[REVOKER], world.signed_at[REVOKER] = answer["token"], signed_at
+                self._run.journal.counts["passwords changed"] += 1
+                return
             await asyncio.sleep(_AGAIN_S)
-        world.tokens[REVOKER], world.signed_at[REVOKER] = answer["token"], signed_at
-        self._run.journal.counts["passwords changed"] += 1
 
     async def _rename(self) -> None:
         """Rename a field that nobody reads, of a collection that everybody writes or of the accounts."""
@@ -81,6 +82,11 @@ class Turning:
         ]
         await self._try("PATCH", path, {"fields": fields})
         self._run.journal.counts["fields renamed"] += 1
+
+    async def _settle(self) -> None:
+        """Wait until nothing that was asked before can have an effect, or nobody writes any more."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._run.is_written.wait(), _SETTLED_S)
 
     async def _persist(self, method: str, path: str, body: object) -> int:
         """Carry a request out, whatever it takes; return how often it was tried."""

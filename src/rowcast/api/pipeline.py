@@ -213,12 +213,12 @@ def as_api_error(raised: Exception) -> ApiError:
         return raised
     if isinstance(raised, FilterError | QueryTimeoutError):
         return BadRequestError()
-    if isinstance(raised, UnavailableError):
-        # The storage has said so once, for all requests.
-        return DatabaseAwayError()
     if isinstance(raised, UnwritableError):
         _log.warning("a request could not be carried out: %s", raised)
         return BadRequestError()
+    if isinstance(raised, UnavailableError):
+        # The storage has said so once, for all requests.
+        return DatabaseAwayError()
     _log.error("a request failed", exc_info=raised)
     return InternalError()
 

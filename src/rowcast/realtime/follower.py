@@ -196,7 +196,7 @@ class Follower:
         """Wait until whatever was committed before this call is handed to the bus, whoever committed it.
 
         At once where this process is up to date, as it always is when it is alone on SQLite. All who wait
-        share one look at the log, which begins after they came.
+        share one look at the log, which begins after they came. Raises StorageError where it can't be read.
         """
         if self._loop is None or not await self._may_be_behind():
             return
@@ -228,6 +228,16 @@ class Follower:
             elif not each.told.done():
                 each.told.set_result(None)
 
+    def _refuse(self, error: StorageError) -> None:
+        """Tell those who wait that the log can't be read; it is read on from here when it can."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.told.done():
+                each.told.set_exception(error)
+        # That the database is away, the storage says once.
+        if not isinstance(error, UnavailableError):
+            _log.warning("the log of changes can't be read: %s", error)
+
     async def run(self) -> None:
         """Follow the log until cancelled."""
         self._loop = asyncio.get_running_loop()
@@ -242,12 +252,9 @@ class Follower:
                     if await self._catch_up():
                         self._release(came)
                     self.behind.looks[True] += 1
-                except UnavailableError:
-                    # The storage says so, once; the log is read on from here when it is back.
-                    self.behind.looks[False] += 1
                 except StorageError as error:
                     self.behind.looks[False] += 1
-                    _log.warning("the log of changes can't be read: %s", error)
+                    self._refuse(error)
                 except Exception:  # noqa: BLE001 - without this task nothing of others would be heard any more
                     _log.exception("changes of other processes could not be told; streams start anew")
                     await asyncio.to_thread(self._give_up)

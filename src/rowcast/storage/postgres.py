@@ -91,11 +91,10 @@ class PostgresStorage:
         self.path = _without_secrets(address.conninfo)
         self.times: BlockTimes | None = None
         self.around_write: Callable[[AbstractContextManager[Any]], AbstractContextManager[Any]] | None = None
-        reach = Reach(self.path)
-        sizes = (address.pool_size, address.snapshots, _FOLLOWING)
-        pool, spare, following = (_pool(address, size, reach) for size in sizes)
-        self._pools = reach.pools = [pool, spare, following]
-        sessions = Sessions(pool, spare, following, reach, timeout_s=query_timeout_s, schema=address.schema)
+        self._reach = reach = Reach(self.path)
+        sizes = address.pool_size, address.snapshots, _FOLLOWING
+        self._pools = reach.pools = [_pool(address, size, reach) for size in sizes]
+        sessions = Sessions(reach, timeout_s=query_timeout_s, schema=address.schema)
         self._sessions = sessions
         self._writer = Writer(sessions, publish)
         try:
@@ -163,7 +162,7 @@ class PostgresStorage:
                 waiting=state["requests_waiting"],
                 timeouts=state.get("requests_errors", 0),
             )
-            for name, pool in zip(("requests", "snapshots"), self._pools, strict=True)
+            for name, pool in zip(("requests", "snapshots"), self._pools[:2], strict=True)
             if (state := pool.get_stats())
         }
 
@@ -182,6 +181,7 @@ class PostgresStorage:
         self._writer.doubts.close()
         for pool in self._pools:
             pool.close()
+        self._reach.close()
 
     def _install(self) -> None:
         """Bring the functions to this version; of several nodes that start at once, one does it."""
@@ -225,12 +225,12 @@ def _pool(address: Address, size: int, reach: Reach) -> Pool:
         connection_class=Session,
         configure=partial(_configure, prepares=address.prepares),
         kwargs={**_options(address), "reach": reach},
+        reconnect_timeout=RECONNECT_S,
+        reconnect_failed=reach.failed,
         min_size=min(2, size),
         max_size=size,
         timeout=address.pool_timeout_s,
         max_idle=300,
-        reconnect_timeout=RECONNECT_S,
-        reconnect_failed=reach.failed,
         open=False,
         name="rowcast",
     )

@@ -47,14 +47,12 @@ class Sessions:
     earlier one: so readers must never wait for writers, and some connections of `pool` are not for these.
     """
 
-    def __init__(
-        self, pool: Pool, spare: Pool, following: Pool, reach: Reach, *, timeout_s: float, schema: str
-    ) -> None:
-        self.pool, self.spare, self.following = pool, spare, following
-        self._writers = threading.BoundedSemaphore(max(1, pool.max_size * 3 // 4))
-        self.local = Local()
+    def __init__(self, reach: Reach, *, timeout_s: float, schema: str) -> None:
         self.reach = reach
+        self.pool, self.spare, self.following = reach.pools
         self._patience_s = timeout_s + GRACE_S
+        self._writers = threading.BoundedSemaphore(max(1, self.pool.max_size * 3 // 4))
+        self.local = Local()
         self._settings = (
             f'; SET LOCAL search_path TO "{schema}"; SET LOCAL statement_timeout TO {int(timeout_s * 1000)}'
             f"; SET LOCAL lock_timeout TO {int(timeout_s * 1000)}"

@@ -2,27 +2,35 @@
 
 A cursor of psycopg takes five times the CPU of what is done here, since it can do much that
 nothing here asks for; and statements are most of what a node on PostgreSQL does. A statement is prepared
-when it comes for the fifth time with the same types. The calls wait with the GIL released. What
+when it comes for the fifth time with the same types. The calls wait with the GIL released, and as long as
+they may: whoever looks after the connection (`postgres_reach`) cuts it then. What
 can't be sent, and what the server says, is raised as psycopg raises it.
 """
 
 from __future__ import annotations
 
-import select
+import contextlib
+import os
+import socket
+import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowcast.sql import Row, SQLValue
-from rowcast.storage.postgres_reach import Connection
+from rowcast.storage.postgres_reach import Reach
 from rowcast.storage.postgres_values import NUMERIC, TEXT, as_bytes, numbered
+
+T = TypeVar("T")
 
 _PREPARE_AFTER = 5
 _MOST_PREPARED = 200
@@ -42,10 +50,26 @@ class Answer:
     count: int
 
 
-class Session(Connection):
-    """A connection, with what it has prepared. `prepares` is set by its pool. Used by one thread at a time."""
+class Session(psycopg.Connection[tuple[Any, ...]]):
+    """A connection, with what it has prepared. `prepares` is set by its pool. Used by one thread at a time.
+
+    An answer is waited for no longer than `patience_s`; None waits for ever. `is_silent` tells that one did not come.
+    """
 
     prepares = True
+    patience_s: float | None = None
+    is_silent = False
+
+    @classmethod
+    def connect(cls, conninfo: str = "", *, reach: Reach, **options: Any) -> Session:  # type: ignore[override]  # noqa: ANN401 - what libpq takes
+        """Connect; `reach` looks after it. Raises psycopg.Error."""
+        try:
+            session = super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            reach.reason = str(error).partition("\n")[0]
+            raise
+        reach.connected(session)
+        return session
 
     def __init__(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - as psycopg calls it
         super().__init__(*args, **named)
@@ -53,13 +77,13 @@ class Session(Connection):
         self._known: OrderedDict[_Key, int | bytes] = OrderedDict()
         self._names = 0
         self._loading: Any = None
-        self._poll = select.poll()
-        self._polled = -1
+        # Until when somebody waits for an answer; the lock is held when it came, and when it is given up.
+        self._until: float | None = None
+        self._guard = threading.Lock()
 
     def command(self, sql: str) -> None:
         """Run statements without parameters and rows, such as BEGIN with its settings. Raises psycopg errors."""
-        self.pgconn.send_query(sql.encode())
-        _checked(self._result())
+        self._checked(self._bounded(lambda: self.pgconn.exec_(sql.encode())))
 
     def ask(self, sql: str, params: Sequence[SQLValue], *, replaces_nul: bool) -> Answer:
         """Run one statement with `?` for its parameters. Raises psycopg errors and what a value raises."""
@@ -67,12 +91,45 @@ class Session(Connection):
         types = tuple([NUMERIC if type(value) in _NUMBERS else TEXT for value in params])
         name = self._name_of(sql, types) if self.prepares else None
         if name is None:
-            self.pgconn.send_query_params(numbered(sql).encode(), values, types)
+            result = self._bounded(lambda: self.pgconn.exec_params(numbered(sql).encode(), values, types))
         else:
-            self.pgconn.send_query_prepared(name, values)
-        _checked(result := self._result())
+            result = self._bounded(lambda: self.pgconn.exec_prepared(name, values))  # type: ignore[arg-type]  # None stands for NULL
+        self._checked(result)
         rows: list[Row] = self._rows(result) if result.status == ExecStatus.TUPLES_OK else []
         return Answer(rows, result.command_tuples or 0)
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait as psycopg does, and no longer than this connection may. Raises psycopg.Error."""
+        return self._bounded(lambda: super(Session, self).wait(gen, interval, timeout))
+
+    def is_late(self, now: float) -> bool:
+        """Whether somebody waits for an answer longer than he may."""
+        return self._until is not None and now > self._until
+
+    def give_up(self, now: float) -> None:
+        """Cut the connection, where somebody still waits: he gets an error. Called from another thread."""
+        with self._guard:
+            if not self.is_late(now):
+                return
+            self.is_silent = True
+            # A handle of one's own: the connection stays with whoever uses it.
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.pgconn.socket)) as handle:
+                handle.shutdown(socket.SHUT_RDWR)
+
+    def _bounded(self, call: Callable[[], T]) -> T:
+        self._until = None if self.patience_s is None else time.monotonic() + self.patience_s
+        try:
+            return call()
+        finally:
+            with self._guard:
+                self._until = None
+
+    def _checked(self, result: PGresult) -> None:
+        if result.status in _DONE:
+            return
+        if self.pgconn.status == ConnStatus.BAD and not result.error_field(DiagnosticField.SQLSTATE):
+            raise psycopg.OperationalError("it does not answer" if self.is_silent else "the connection was lost")
+        raise error_from_result(result)
 
     def _name_of(self, sql: str, types: tuple[int, ...]) -> bytes | None:
         """Return the name of a prepared statement, None as long as it does not come often."""
@@ -89,8 +146,7 @@ class Session(Connection):
             return None
         self._names += 1
         name = b"rowcast_%d" % self._names
-        self.pgconn.send_prepare(name, numbered(sql).encode(), types)
-        _checked(self._result())
+        self._checked(self._bounded(lambda: self.pgconn.prepare(name, numbered(sql).encode(), types)))
         known[key] = name
         return name
 
@@ -98,46 +154,9 @@ class Session(Connection):
         if isinstance(state, bytes):
             self.command(f"DEALLOCATE {state.decode()}")
 
-    def _result(self) -> PGresult:
-        """Wait for what was sent; return what the last statement gave, or the first that failed."""
-        connection = self.pgconn
-        while connection.flush():
-            # What the server says meanwhile is taken in, or neither side would go on.
-            if self._await(select.POLLIN | select.POLLOUT) & select.POLLIN:
-                connection.consume_input()
-        found: PGresult | None = None
-        while True:
-            while connection.is_busy():
-                self._await(select.POLLIN)
-                connection.consume_input()
-            result = connection.get_result()
-            if result is None:
-                break
-            if found is None or found.status in _DONE:
-                found = result
-        if found is None:
-            raise psycopg.OperationalError("the connection is lost")
-        return found
-
-    def _await(self, events: int) -> int:
-        """Wait until the socket can be read or written, but no longer than the server may take."""
-        descriptor = self.pgconn.socket
-        if self._polled != descriptor:
-            self._poll, self._polled = select.poll(), descriptor
-        self._poll.register(descriptor, events)
-        found = self._poll.poll(None if self.patience_s is None else self.patience_s * 1000)
-        if not found:
-            raise self.given_up()
-        return found[0][1]
-
     def _rows(self, result: PGresult) -> list[Row]:
         if self._loading is None:
             self._loading = Transformer(self)
         self._loading.set_pgresult(result)
         found: list[Row] = self._loading.load_rows(0, result.ntuples, tuple)
         return found
-
-
-def _checked(result: PGresult) -> None:
-    if result.status not in _DONE:
-        raise error_from_result(result)

@@ -186,9 +186,9 @@ class _Write(PostgresTransaction):
         try:
             if is_lost:
                 raise UnavailableError("the database can't be reached")
-            number = self._number()
             if self.changes and self.writer.before_commit is not None:
                 self.writer.before_commit(self)
+            number = self._number()
         except BaseException:
             self._roll_back()
             raise
@@ -226,19 +226,18 @@ class _Write(PostgresTransaction):
 
     def _leave_in_doubt(self, number: SQLValue) -> None:
         self._connection = None
-        if self._snapshot is not None:
-            self._snapshot.close()
         position = self.changes[0].position if self.changes else None
-        # Its changes are told by the log, if it was committed.
-        self.changes.clear()
         if number is not None and position is not None:
             self.writer.doubts.add(number, position, self._settle)
+        elif self._snapshot is not None:
+            self._snapshot.close()
 
     def _settle(self, is_committed: bool) -> None:
         if is_committed:
-            self.committed(None, None)
+            # The log tells its changes.
+            self.committed(lambda _: None, self._snapshot)
         else:
-            self.rolled_back(None)
+            self.rolled_back(self._snapshot)
 
     def _roll_back(self) -> None:
         connection = self._connection

@@ -50,6 +50,9 @@ _SECURITY: Headers = [
 
 _UNREADABLE = responses.Response(400, b"400 Bad Request", [(b"content-type", b"text/plain; charset=utf-8")])
 
+_MOST_RUNS = 5
+"""How often a request is run that changes of collections stand in the way of."""
+
 _LONGEST_METHOD, _LONGEST_URL, _LONGEST_HEADER = 50, 3000, 2000
 
 
@@ -152,25 +155,28 @@ class Pipeline:
         return await self._handled(request, route)
 
     async def _handled(self, request: Request, route: Route) -> Answer:
-        """Run the handler of a route; where collections changed under it, once more if it reads no body.
+        """Run the handler of a route; where collections changed under it, again if it reads no body.
 
         Another process, or a request in a thread, may have committed the change between the look at the collection
-        and its tables. What failed has left nothing behind. Raises ApiError (503) where it can't be run again.
+        and its tables. What failed has left nothing behind. Raises ApiError (503) where it can't be run again, or
+        they go on changing.
         """
-        catalog = self._catalog.current
-        try:
-            return await route.handler(request)
-        except Exception as error:
-            await self._freshen()
-            if self._catalog.current is catalog:
-                raise
-            if request.method in {"GET", "DELETE"}:
-                if route.tags:
-                    request.collection = self._collection(request.values[0], route.missing)
+        for left in range(_MOST_RUNS, 0, -1):
+            catalog = self._catalog.current
+            try:
                 return await route.handler(request)
-            if isinstance(error, ApiError) and (error.status != BadRequestError.status or error.data):
-                raise
-            raise ApiError("The collection has changed meanwhile. Please try again.", status=503) from error
+            except Exception as error:
+                await self._freshen()
+                if self._catalog.current is catalog:
+                    raise
+                if request.method in {"GET", "DELETE"} and left > 1:
+                    if route.tags:
+                        request.collection = self._collection(request.values[0], route.missing)
+                    continue
+                if isinstance(error, ApiError) and (error.status != BadRequestError.status or error.data):
+                    raise
+                raise ApiError("The collection has changed meanwhile. Please try again.", status=503) from error
+        raise AssertionError("unreachable")
 
     def _collection(self, name_or_id: str, missing: str) -> Collection:
         collection = self._catalog.current.find(name_or_id)

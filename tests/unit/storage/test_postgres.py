@@ -97,6 +97,30 @@ def test_nodes_that_start_at_once_set_up_one_database(url: str, tmp_path: Path) 
     assert names == [["_mfas", "_otps", "_externalAuths", "_authOrigins", "_superusers", "users"]] * 4
 
 
+def test_a_statement_that_was_prepared_for_another_type_is_prepared_anew(storage: PostgresStorage, url: str) -> None:
+    def read() -> object:
+        with storage.write() as tx:
+            return tx.value("SELECT n FROM c")
+
+    with storage.write() as tx:
+        tx.run("CREATE TABLE c (n numeric)")
+        tx.run("INSERT INTO c VALUES (1)")
+    for _ in range(30):
+        assert read() == 1
+    other = PostgresStorage(url)
+    with other.write() as tx:
+        tx.run("ALTER TABLE c ALTER n TYPE text")
+    other.close()
+    found = []
+    while "1" not in found:
+        try:
+            found.append(read())
+        except ConflictError:
+            found.append("conflict")
+    assert found[0] == "conflict"
+    assert len(found) < 5
+
+
 def test_writers_that_wait_for_a_state_keep_no_reader_waiting(url: str) -> None:
     separator = "&" if "?" in url else "?"
     storage = PostgresStorage(f"{url}{separator}pool_size=4&snapshots=1&pool_timeout=10")

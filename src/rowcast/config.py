@@ -43,7 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     activity_max_rows: how many requests the log of requests holds; one takes some 500 bytes, 8,000 at the very most.
     metrics: where the numbers for Prometheus are: "" nowhere, "api" at /api/metrics for superusers, else `host:port`.
     metrics_labels: labels of every number ("node=a").
-    bus: the URL of the Redis server that connects the nodes; "" connects those of this machine by sockets.
+    bus: the URL of the Redis server or the PostgreSQL database that connects the nodes; "" takes that of the database,
+        with SQLite the sockets of this machine.
     otel: whether traces are sent to where the OTEL_* variables of the environment say.
     workers: how many processes serve the directory on this machine, so that limits are counted together; 1 is alone.
     drain_s: over how many seconds a stop ends the streams and says that it is not ready; more where they are many.

@@ -5,24 +5,38 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rowcast.bus import Link
+from rowcast.bus.alone import Alone
+from rowcast.bus.postgres import PostgresLink
 from rowcast.bus.redis import RedisLink
 from rowcast.bus.redis_address import parse
 from rowcast.bus.sockets import SocketLink
+from tests import postgres
 from tests.contract.links import Make, echo, opened, until
 from tests.redis_server import RedisServer
 
-pytestmark = pytest.mark.parametrize("make", ["sockets", "redis"], indirect=True)
+pytestmark = pytest.mark.parametrize("make", ["sockets", "redis", "postgres"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    found = postgres.new_database()
+    yield found
+    postgres.drop_database(found)
 
 
 @pytest.fixture
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "sockets":
         return lambda name: SocketLink(name, tmp_path)
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("database")
+        return lambda name: PostgresLink(name, url, Alone(name))
     server: RedisServer = request.getfixturevalue("redis_server")
     address = parse(server.url(f"test{secrets.token_hex(4)}"))
     return lambda name: RedisLink(name, address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -147,6 +148,24 @@ def test_an_operator_ends_a_stream_of_the_other(apis: list[Api]) -> None:
     stream = EventStream(apis[0], ["notes/*"])
     apis[1].ok("DELETE", f"/api/realtime/clients/{stream.client_id}")
     assert stream.rest().strip() == b""
+
+
+def test_a_node_that_dies_takes_its_streams_away(apis: list[Api], servers: list[Server]) -> None:
+    if servers[0].kind != "postgres":
+        pytest.skip("the links of one machine and of Redis have tests of their own")
+    with running("postgres", servers[0].data_dir) as third:
+        api = Api(third.url)
+        api.token = apis[0].token
+        stream = EventStream(api, ["notes/*"])
+        assert stream.client_id in [each["id"] for each in apis[0].ok("GET", "/api/realtime/clients")["items"]]
+        third.process.kill()
+        third.process.wait()
+    began = time.monotonic()
+    form: dict[str, object] = {"clientId": stream.client_id, "subscriptions": []}
+    status, body = apis[0].call("POST", "/api/realtime", form)
+    assert (status, body["message"]) == (404, "Missing or invalid client id.")
+    assert apis[0].ok("GET", "/api/realtime/clients")["items"] == []
+    assert time.monotonic() - began < 5
 
 
 def test_messages_reach_the_streams_of_both_in_order_with_changes(apis: list[Api]) -> None:

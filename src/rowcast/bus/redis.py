@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import re
@@ -31,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from rowcast.bus import Answer, LinkCounts
+from rowcast.bus.questions import MAX_BYTES, NODE, Questions
 from rowcast.bus.redis_address import RedisAddress
 
 _log = logging.getLogger("rowcast.bus")
@@ -49,16 +49,9 @@ _OPEN_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
-_ANSWER_S = 5.0
-_MAX_BYTES = 8 << 20
-_MAX_ASKED = 256
-_MAX_ANSWERING = 1024
-_MAX_ANSWERING_AT_ONCE = 32
-_MAX_ANSWERING_BYTES = 64 << 20
 _MAX_SENDING = 8
 _MAX_NODES = 1000
 
-_NODE = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _HEAD = re.compile(rb"(ask|answer|refuse) ([0-9a-f]{1,16}) ([A-Za-z0-9]{1,64})\n")
 
 _REGISTER = f"""
@@ -101,12 +94,7 @@ class RedisLink:
         self._hinted = asyncio.Event()
         self._is_hint_due = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._numbers = itertools.count(1)
-        self._asked: dict[tuple[str, str], asyncio.Future[bytes | None]] = {}
-        self._answering: set[asyncio.Task[None]] = set()
-        self._answering_bytes = 0
-        self._turns_asking = asyncio.Semaphore(_MAX_ASKED)
-        self._turns_answering = asyncio.Semaphore(_MAX_ANSWERING_AT_ONCE)
+        self._questions = Questions(self.counts, self._tell)
         self._turns_sending = asyncio.Semaphore(_MAX_SENDING)
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None:
@@ -136,23 +124,12 @@ class RedisLink:
         return answer
 
     async def _ask(self, node: str, question: bytes) -> bytes | None:
-        if self._client is None or not _NODE.fullmatch(node) or len(question) > _MAX_BYTES:
+        if self._client is None:
             return None
         if self._address.is_cluster and node not in await self.nodes():
             # There nobody says how many heard a message.
             return None
-        number = f"{next(self._numbers):x}"
-        answered: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._asked[node, number] = answered
-        try:
-            async with asyncio.timeout(_ANSWER_S), self._turns_asking:
-                if not await self._tell(node, "ask", number, question):
-                    return None
-                return await answered
-        except TimeoutError:
-            return None
-        finally:
-            self._asked.pop((node, number), None)
+        return await self._questions.ask(node, question)
 
     async def nodes(self) -> list[str]:
         """Return the names of the other nodes; none while Redis is away."""
@@ -169,9 +146,10 @@ class RedisLink:
         # The library may turn a cancellation into a failed connection, so each task looks at this as well.
         self._is_open = False
         self._hinted.set()
-        for task in (*self._tasks, *self._answering):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._answering, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._questions.close()
 
     async def _stay_connected(self, on_hint: Callable[[], None], answer: Answer) -> None:
         pause = _FIRST_PAUSE_S
@@ -252,15 +230,13 @@ class RedisLink:
         self._client, self._is_down = None, True
         self.counts.is_connected = False
         self._has_tried.set()
-        for answered in self._asked.values():
-            if not answered.done():
-                answered.set_result(None)
+        self._questions.give_up()
 
     async def _register(self, client: Client) -> list[str]:
         """Say that this node lives; return the others."""
         found = await client.eval(_REGISTER, 1, self._registry, self.name, int(_FORGET_S * 1000))
         names = [name.decode("ascii", "replace") for name in found]
-        return [name for name in names if name != self.name and _NODE.fullmatch(name)]
+        return [name for name in names if name != self.name and NODE.fullmatch(name)]
 
     async def _pass_hints_on(self) -> None:
         while self._is_open:
@@ -272,37 +248,11 @@ class RedisLink:
     def _take(self, data: bytes, answer: Answer) -> None:
         """Take a question or an answer; whatever else came is passed over."""
         head = _HEAD.match(data)
-        if head is None or len(data) > _MAX_BYTES + head.end():
+        if head is None or len(data) > MAX_BYTES + head.end():
             self.counts.dropped += 1
             return
         kind, number, node = (part.decode() for part in head.groups())
-        body = data[head.end() :]
-        if kind != "ask":
-            answered = self._asked.get((node, number))
-            if answered is not None and not answered.done():
-                answered.set_result(body if kind == "answer" else None)
-        elif len(self._answering) < _MAX_ANSWERING and self._answering_bytes + len(body) <= _MAX_ANSWERING_BYTES:
-            self._answering_bytes += len(body)
-            task = asyncio.create_task(self._answer(node, number, body, answer))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
-            self.counts.answered += 1
-        else:
-            self.counts.dropped += 1
-
-    async def _answer(self, node: str, number: str, question: bytes, answer: Answer) -> None:
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_ANSWER_S), self._turns_answering:
-                    said = await answer(question)
-                    if len(said) > _MAX_BYTES:
-                        await self._tell(node, "refuse", number, b"")
-                    else:
-                        await self._tell(node, "answer", number, said)
-        except Exception:  # noqa: BLE001 - a bad question must not be told as a bad connection
-            _log.exception("a question of another node failed")
-        finally:
-            self._answering_bytes -= len(question)
+        self._questions.take(node, kind, number, data[head.end() :], answer)
 
     async def _tell(self, node: str, kind: str, number: str, body: bytes) -> bool:
         """Send to one node; False where nobody listens there."""

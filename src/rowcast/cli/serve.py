@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     envvar="ROWCAST_BUS",
     show_envvar=True,
     metavar="URL",
-    help="The Redis server that connects the nodes, as redis://HOST:PORT/0?prefix=NAME.",
+    help="What connects the nodes: redis://HOST:PORT/0?prefix=NAME, or a direct address of their PostgreSQL database.",
 )
 @click.option("--otel", is_flag=True, help="Send traces with OTLP, as the OTEL_* variables of the environment say.")
 @click.option(

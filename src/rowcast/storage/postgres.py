@@ -11,6 +11,7 @@ in the query of the URL, beside those of libpq:
 | `pool_timeout` | how many seconds a request waits for a connection (30) |
 | `prepare` | `off` keeps no prepared statements, for PgBouncer before 1.21 |
 | `schema` | the schema of all tables (public) |
+| `listen` | `off` keeps nodes from hinting each other over the database (see `bus.postgres`) |
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def parse_address(url: str) -> Address:
     if pool_size < 2 or snapshots < 1 or pool_timeout_s <= 0:
         raise StorageError("a database needs a pool_size of at least 2, snapshots of 1 and a pool_timeout above 0")
     prepares, schema = options.pop("prepare", "on") != "off", options.pop("schema", "public")
+    options.pop("listen", "")
     if not schema.replace("_", "a").isalnum() or schema == "rowcast":
         raise StorageError("the schema in the URL of a database is a word, and not rowcast")
     conninfo = urlunsplit(parts._replace(query=urlencode(DEFAULTS | options)))

@@ -119,7 +119,7 @@ class SchemaWriter:
         if collection.is_view:
             ddl.drop_view(self.transaction, name)
         else:
-            ddl.drop_table(self.transaction, name)
+            ddl.drop_collection(self.transaction, collection)
         errors = self._refresh_views(collection.id) if is_checked else []
         if errors:
             reasons = "\n".join(errors)

@@ -23,7 +23,7 @@ from rowcast.schema import jsontext
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import JSONField
 from rowcast.sql import SQLValue, quote
-from rowcast.storage import Reader, Storage, StorageError, Transaction, ddl
+from rowcast.storage import Reader, Storage, StorageError, Transaction, ddl, sources
 from rowcast.storage.catalog_rows import load_catalog
 from rowcast.storage.migrations import SYSTEM_TABLES, create_auxiliary, create_system_tables
 
@@ -72,12 +72,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table with its columns. `plain` gives a row in one form for both engines, `stored` what is written of it."""
+    """A table with its columns. `plain` gives a row in one form for both engines, `stored` what is written of it.
+
+    `is_adopted` says that the source has no numbers for the rows: they get theirs in the order of their ids.
+    """
 
     name: str
     columns: tuple[str, ...]
     plain: Callable[[Sequence[SQLValue]], list[SQLValue]]
     stored: Callable[[list[SQLValue]], list[SQLValue]]
+    is_adopted: bool = False
 
 
 def copy_database(
@@ -101,7 +105,10 @@ def copy_database(
         create_system_tables(tx)
         catalog = load_catalog(reader)
         tables = [_system_table(name, columns, tx) for name, columns in _COLUMNS.items()]
-        tables += [_record_table(collection, tx) for collection in catalog if not collection.is_view]
+        adopted = {source.collection for source in sources.all_sources(reader) if source.is_adopted}
+        tables += [
+            _record_table(collection, tx, collection.id in adopted) for collection in catalog if not collection.is_view
+        ]
         for collection in catalog:
             if not collection.is_view:
                 ddl.create_table(tx, collection)
@@ -152,7 +159,7 @@ def _system_table(name: str, columns: tuple[str, ...], target: Reader | Storage)
     return _Table(name, columns, plain, stored)
 
 
-def _record_table(collection: Collection, target: Reader) -> _Table:
+def _record_table(collection: Collection, target: Reader, is_adopted: bool) -> _Table:
     fields = collection.fields
     texts = [index for index, one in enumerate(fields) if isinstance(one, JSONField)]
     has_types = target.dialect.engine == "sqlite"
@@ -167,14 +174,14 @@ def _record_table(collection: Collection, target: Reader) -> _Table:
                 row[index] = jsontext.go_number(value) if isinstance(value, int | float) else value
         return row
 
-    return _Table(collection.name, tuple(one.name for one in fields), plain, stored)
+    return _Table(collection.name, tuple(one.name for one in fields), plain, stored, is_adopted)
 
 
 def _fill(reader: Reader, tx: Transaction, table: _Table, progress: Progress) -> Sum:
     found = Sum()
 
     def rows() -> Iterator[list[SQLValue]]:
-        for number, row in _rows(reader, table):
+        for number, row in _by_id(reader, table) if table.is_adopted else _rows(reader, table):
             values = table.plain(row)
             found.add(values)
             yield [number, *table.stored(values)]
@@ -194,6 +201,18 @@ def _compare(reader: Reader, table: _Table, expected: Sum) -> None:
     if found != expected:
         text = f"{found.count} rows with the sum {found.total:032x}, not {expected.count} with {expected.total:032x}"
         raise CopyError(f"the copy of {table.name} is not like the original: {text}")
+
+
+def _by_id(reader: Reader, table: _Table) -> Iterator[tuple[SQLValue, Sequence[SQLValue]]]:
+    """Give the rows of an adopted table by their ids, with numbers."""
+    select = f"SELECT {','.join(map(quote, table.columns))} FROM {quote(table.name)}"
+    place, number = table.columns.index("id"), 0
+    rows = reader.rows(f'{select} ORDER BY "id" LIMIT {_BATCH}')
+    while rows:
+        for row in rows:
+            number += 1
+            yield number, row
+        rows = reader.rows(f'{select} WHERE "id" > ? ORDER BY "id" LIMIT {_BATCH}', [rows[-1][place]])
 
 
 def _rows(reader: Reader, table: _Table) -> Iterator[tuple[SQLValue, Sequence[SQLValue]]]:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from rowcast import __version__
+from rowcast.cli.adopt import adopt, capture
 from rowcast.cli.backups import backup, restore
 from rowcast.cli.copy import copy
 from rowcast.cli.doctor import doctor
@@ -61,3 +62,5 @@ command.add_command(backup)
 command.add_command(restore)
 command.add_command(superuser)
 command.add_command(copy)
+command.add_command(adopt)
+command.add_command(capture)

@@ -15,12 +15,12 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.indexes import parse_index
 from rowcast.schema.sqltext import quoted
 from rowcast.sql import Reader
-from rowcast.storage import StorageError
+from rowcast.storage import StorageError, sources
 from rowcast.storage.catalog_rows import load_catalog
 from rowcast.storage.migrations import SYSTEM_TABLES
 from rowcast.storage.settings_rows import load_settings
 
-_OWN_TABLES = frozenset({"_rowcast_changes", "_rowcast_logs"})
+_OWN_TABLES = frozenset({"_rowcast_changes", "_rowcast_logs", sources.SOURCES_TABLE})
 _BIG_LOG_BYTES = 200_000_000
 _RESTORE = "restore a backup, or save what can be saved with: sqlite3 data.db .recover"
 
@@ -71,18 +71,19 @@ def catalog_of(reader: Reader) -> tuple[Catalog | None, Finding]:
 def agreement(reader: Reader, catalog: Catalog) -> Iterator[Finding]:
     """Check that every collection has its table, columns and indexes, and that no table is a stranger."""
     kinds = {str(name): str(kind) for name, kind in reader.rows("SELECT name, type FROM sqlite_schema")}
+    adopted = {source.collection: source.table for source in sources.all_sources(reader) if source.is_adopted}
     findings: list[Finding] = []
     for collection in catalog:
         if collection.name not in kinds:
             what = "view" if collection.is_view else "table"
             mend = f"restore the {what} from a backup, or delete the collection"
             findings.append(problem("tables", f"The collection {collection.name} has no {what}.", mend))
-        elif collection.is_view:
-            findings += _view(reader, collection)
+        elif collection.is_view or collection.id in adopted:
+            findings += _view(reader, collection, adopted.get(collection.id, ""))
         else:
             findings += _columns(reader, collection)
             findings += _indexes(reader, collection)
-    known = {collection.name for collection in catalog} | SYSTEM_TABLES | _OWN_TABLES
+    known = {collection.name for collection in catalog} | SYSTEM_TABLES | _OWN_TABLES | set(adopted.values())
     strangers = sorted(
         name for name, kind in kinds.items()
         if kind in {"table", "view"} and name not in known and not name.startswith("sqlite_")
@@ -103,11 +104,16 @@ def log_size(file: Path) -> Finding:
     return ok("write-ahead log", f"{log.name} has {size / 1_000_000:.1f} MB.")
 
 
-def _view(reader: Reader, collection: Collection) -> Iterator[Finding]:
+def _view(reader: Reader, collection: Collection, adopted: str) -> Iterator[Finding]:
+    """Check a view, that of a collection over an `adopted` table among them."""
     try:
         reader.rows(f"SELECT * FROM {quoted(collection.name)} LIMIT 0")
     except StorageError as error:
-        mend = "correct its query in the dashboard"
+        mend = (
+            f"bring the table {adopted} back, or delete the collection"
+            if adopted
+            else "correct its query in the dashboard"
+        )
         yield problem("tables", f"The view {collection.name} can't be read: {error}.", mend)
 
 

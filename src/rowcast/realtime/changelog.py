@@ -23,14 +23,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
+from rowcast.realtime.log_rows import change_of, row_of, selected
 from rowcast.realtime.numbers import Numbers, OneWriter
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.schema.fields import PasswordField
-from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
-from rowcast.schema.rows import from_row, moved, new_record, to_row
+from rowcast.schema.record import Change, Logged, Message, Position
+from rowcast.schema.rows import moved, new_record
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import CHANGES_TABLE, Reader, Storage, Transaction
 from rowcast.storage.ddl import has_table
@@ -42,9 +40,6 @@ _INSERT = f"INSERT INTO {CHANGES_TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _START = "start"
 """The action of the row that marks where the log begins; it is no change."""
 
-_MESSAGE = "message"
-"""The action of a row that holds what the application told: the topic stands for the collection."""
-
 _DROPPED = "SELECT value FROM _params WHERE id = 'rowcast:changes'"
 _NOTE_DROPPED = (
     "INSERT INTO _params (id, value, created, updated) VALUES ('rowcast:changes', ?, '', '')"
@@ -52,15 +47,11 @@ _NOTE_DROPPED = (
 )
 """Up to which number changes were dropped, where holes do not let it be seen."""
 
-_ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
-
 _TRIM_EVERY = 256
 _TRIM_ROWS = 4 * _TRIM_EVERY
 _IN_MEMORY = 1_000
 
 _POSITION = re.compile(r"(?:[A-Za-z0-9]{40}_)?([0-9]{1,18})-([0-9a-z]{10})", re.ASCII)
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, bool | int | float | str | None]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +80,7 @@ class ChangeLog:
         self._retention = retention
         self._tag = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(10))
         self._recent: deque[Logged] = deque(maxlen=_IN_MEMORY)
-        self._since_trim = 0
+        self._since_trim = self._since_tidy = 0
         self._schema: SQLValue = None
         # Called with the position that the numbers of this process begin anew behind, and whether all since is there.
         self.on_adopted: Callable[[Position, bool], None] = lambda _position, _is_whole: None
@@ -117,7 +108,7 @@ class ChangeLog:
             changes[index] = replace(change, position=Position(number, self._tag))
         if self._is_stored:
             at = int(time.time() * 1000)
-            tx.run_many(_INSERT, [_row(change, at) for change in changes])
+            tx.run_many(_INSERT, [row_of(change, at) for change in changes])
             self._trim(tx, len(changes), numbers[-1], at)
 
     def _numbers_for(self, tx: Transaction, count: int) -> list[int]:
@@ -151,12 +142,30 @@ class ChangeLog:
 
     def behind(self, reader: Reader, number: int, end: int, limit: int) -> list[Logged]:
         """Return the first changes behind a number up to `end` as they are stored, whoever made them."""
+        found = self._stored(reader, number, end, limit)
+        self._since_tidy += len(found)
+        return [_with_key(reader, change) for change in found]
+
+    @property
+    def is_untidy(self) -> bool:
+        """Whether much was read that perhaps nobody has tidied up."""
+        return self._since_tidy >= _TRIM_ROWS
+
+    def tidy(self) -> None:
+        """Drop what is beyond the retention: where others write, no process does it with its own changes."""
+        self._since_tidy = 0
+        with self._storage.write() as tx:
+            last = _last(tx)
+            if last is not None:
+                self._trim(tx, _TRIM_ROWS, last.number, int(time.time() * 1000))
+
+    def _stored(self, reader: Reader, number: int, end: int, limit: int) -> list[Logged]:
         rows = reader.rows(
-            f"SELECT number, tag, action, collection, row, previous FROM {CHANGES_TABLE}"
+            f"SELECT {selected(reader.dialect)} FROM {CHANGES_TABLE}"
             " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
             [number, end, limit],
         )
-        return [_with_key(reader, self._change(*row)) for row in rows]
+        return [change_of(self._catalog.current, row) for row in rows]
 
     def start(self, asked: Position | None) -> tuple[Position, bool]:
         """Return where a stream with a cursor starts: at the position it asks for, if all behind it is at hand.
@@ -253,12 +262,7 @@ class ChangeLog:
             return [self._as_now(each) if isinstance(each, Change) else _no_change(each) for each in found[:limit]]
         if not self._is_stored or not self.knows(reader, start):
             return None
-        rows = reader.rows(
-            f"SELECT number, tag, action, collection, row, previous FROM {CHANGES_TABLE}"
-            " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
-            [start.number, end.number, limit],
-        )
-        logged = [self._change(*row) for row in rows]
+        logged = self._stored(reader, start.number, end.number, limit)
         return [each if isinstance(each, Change) else _no_change(each) for each in logged]
 
     def _as_now(self, change: Change) -> Change:
@@ -301,29 +305,6 @@ class ChangeLog:
         if not self.numbers.is_dense:
             tx.run(_NOTE_DROPPED, [str(kept_from - 1)])
 
-    def _change(
-        self,
-        number: SQLValue,
-        tag: SQLValue,
-        action: SQLValue,
-        collection_id: SQLValue,
-        row: SQLValue,
-        previous: SQLValue,
-    ) -> Logged:
-        """Return a logged change, with its record in the form that its collection has now."""
-        position = Position(int(number or 0), str(tag))
-        if action == _MESSAGE:
-            return Message(str(collection_id), str(row).encode(), position)
-        collection = self._catalog.current.find(str(collection_id))
-        if collection is None:
-            # Nobody can listen to a collection that is gone.
-            return Change("delete", new_record(Collection(id=str(collection_id))), position=position)
-        values = _decode(str(row))
-        before = _decode(str(previous))
-        record = _record(collection, values)
-        earlier = _record(collection, {**values, **before}) if action == "update" else None
-        return Change(_ACTIONS[str(action)], record, earlier, position)
-
 
 def _no_change(message: Message) -> Change:
     """Return what stands for a message in a replay, which does not repeat it: a change that nobody can listen to."""
@@ -347,38 +328,3 @@ def _is_there(reader: Reader) -> bool:
 def _last(reader: Reader) -> Position | None:
     row = reader.row(f"SELECT number, tag FROM {CHANGES_TABLE} ORDER BY number DESC LIMIT 1")
     return Position(int(row[0] or 0), str(row[1])) if row is not None else None
-
-
-def _row(change: Logged, at: int) -> tuple[SQLValue, ...]:
-    """Return the row of a change; values stand under the ids of their fields, which a rename keeps."""
-    position = change.position
-    if isinstance(change, Message):
-        place = (position.number, position.tag) if position else (0, "")
-        return (*place, at, _MESSAGE, change.topic, "", change.data.decode(), "{}")
-    record = change.record
-    values = _logged(record)
-    before = _logged(change.previous) if change.previous is not None else {}
-    before = {key: value for key, value in before.items() if values.get(key) != value}
-    return (
-        position.number if position else 0,
-        position.tag if position else "",
-        at,
-        change.action,
-        record.collection.id,
-        record.id,
-        _encode(values).decode(),
-        _encode(before).decode(),
-    )
-
-
-def _logged(record: Record) -> dict[str, SQLValue]:
-    row = to_row(record)
-    return {
-        field.id: row[field.name]
-        for field in record.collection.fields
-        if not isinstance(field, PasswordField) and not (record.collection.is_auth and field.name == "tokenKey")
-    }
-
-
-def _record(collection: Collection, values: dict[str, bool | int | float | str | None]) -> Record:
-    return from_row(collection, [values.get(field.id) for field in collection.fields])

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rowcast.bus import Bus, Link, Lost
+from rowcast.realtime.captured import Captured
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.states import States
 from rowcast.realtime.tally import Behind
@@ -105,6 +106,7 @@ class Follower:
         self._bus = bus
         self._link = link
         self._fresh = fresh
+        self._captured = Captured(storage)
         self._states = States(wants_state)
         self._lock = threading.Lock()
         self._wake = asyncio.Event()
@@ -252,6 +254,8 @@ class Follower:
                     if await self._catch_up():
                         self._release(came)
                     self.behind.looks[True] += 1
+                    if self._captured.is_on and self._changes.is_untidy:
+                        await asyncio.to_thread(self._changes.tidy)
                 except StorageError as error:
                     self.behind.looks[False] += 1
                     self._refuse(error)
@@ -272,7 +276,7 @@ class Follower:
             period_s, self._undecided_s = self._undecided_s, min(self._undecided_s * 2, _LONGEST_UNDECIDED_S)
             return period_s
         self._undecided_s = _PERIOD_UNDECIDED_S
-        return _PERIOD_S if self._link.has_others else _PERIOD_ALONE_S
+        return _PERIOD_S if self._captured.is_on or self._link.has_others else _PERIOD_ALONE_S
 
     async def _catch_up(self) -> bool:
         try:
@@ -287,7 +291,8 @@ class Follower:
         Returns whether it has looked for all of that: the hub may have enough to do. Raises
         BudgetExceededError where somebody else is at it for longer than `patience_s`.
         """
-        if self._link.has_others or self._changes.is_begun():
+        has_others = self._captured.look() or self._link.has_others
+        if has_others or self._changes.is_begun():
             # They hear of this process by the log alone.
             self._changes.store()
         if self._is_full():
@@ -313,7 +318,7 @@ class Follower:
                 else:
                     self._read_decided(state, decided)
                 self._states.drop()
-                if self._link.has_others:
+                if has_others:
                     self._states.keep(state)
                     is_kept = True
             finally:

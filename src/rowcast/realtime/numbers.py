@@ -23,8 +23,9 @@ from typing import Protocol
 from rowcast.schema.record import Position
 from rowcast.sql import SQLValue
 from rowcast.storage import CHANGES_TABLE, Reader, Storage, StorageError, Transaction
+from rowcast.storage.postgres_sources import NUMBERS, PENDING_LOCK
 
-_SEQUENCE = "_rowcast_numbers"
+_SEQUENCE = NUMBERS
 _TRIM_LOCK = 7_240_033
 
 _MOST_LOOKS = 64
@@ -98,7 +99,7 @@ class ManyWriters:
     """Numbers where transactions commit side by side (PostgreSQL)."""
 
     is_dense = False
-    lock = 7_240_032
+    lock = PENDING_LOCK
     """The number of the advisory lock of those that have numbers and have not committed."""
 
     def __init__(self) -> None:

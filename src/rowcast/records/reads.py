@@ -165,7 +165,9 @@ def _page_sql(shape: Shape, bound: Bound, chosen: str) -> str:
     """Return the SELECT of a page of rows; its last parameters are limit and offset."""
     distinct, together = "", ""
     if bound.distinct and shape.dialect.groups:
-        together = f" GROUP BY {shape.columns if shape.collection.is_view else shape.id}"
+        # Behind the key of a table PostgreSQL leaves out the rest; an adopted one is a view, which has no key.
+        number = "" if shape.collection.is_view else f",{shape.order}"
+        together = f" GROUP BY {shape.columns}{number}"
     elif bound.distinct:
         distinct = "DISTINCT "
     order = f" ORDER BY {bound.order_by}" if bound.order_by else ""

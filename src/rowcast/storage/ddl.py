@@ -11,6 +11,7 @@ inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rowcast import encoding
 from rowcast.errors import ErrorData, FieldError, InvalidFieldsError
@@ -19,7 +20,7 @@ from rowcast.schema.fields import Field
 from rowcast.schema.generate import random_text
 from rowcast.schema.indexes import parse_index
 from rowcast.schema.sqltext import stays_inside
-from rowcast.storage import Reader, StorageError, Transaction
+from rowcast.storage import Reader, StorageError, Transaction, sources
 from rowcast.storage.catalog_rows import fields_json
 from rowcast.storage.postgres_ddl import PostgresDefinitions
 from rowcast.storage.sqlite_ddl import SQLiteDefinitions
@@ -45,8 +46,40 @@ def sync_table(transaction: Transaction, old: Collection | None, new: Collection
     """Bring the table of `old` to the state of `new`, or create it where there is none.
 
     Raises InvalidFieldsError for an index that SQLite refuses, StorageError for a
-    change that a view forbids. Copies core/collection_record_table_sync.go.
+    change that a view forbids. Copies core/collection_record_table_sync.go. A collection over the
+    table of somebody else has a view instead, and what watches a table is made anew.
     """
+    source = sources.find(transaction, new.id)
+    if source is None or (old is not None and _columns(old) == _columns(new)):
+        if source is None or not source.is_adopted:
+            _sync(transaction, old, new)
+        return
+    above: list[tuple[str, str]] = []
+    if old is not None:
+        old = sources.rename(transaction, old, new, source)
+        above = _texts(transaction).views(transaction, old.name) if source.is_adopted else []
+        sources.clear(transaction, old, source)
+    source = sources.renewed(transaction, source, new)
+    if not source.is_adopted:
+        _sync(transaction, old, new)
+    sources.build(transaction, new, source)
+    _create_views(transaction, [(name, sql) for name, sql in above if old is None or name != old.name])
+
+
+def _columns(collection: Collection) -> tuple[str, list[tuple[str, str, str]]]:
+    """Return what views and triggers name of a collection."""
+    return collection.name, [(field.id, field.name, field.column_type) for field in collection.fields]
+
+
+def _create_views(transaction: Transaction, views: Sequence[tuple[str, str]]) -> None:
+    """Create views again that were dropped with one that they read; those that can't be are left out."""
+    for name, sql in views:
+        if not has_table(transaction, name):
+            with suppress(StorageError), transaction.savepoint():
+                transaction.run(sql)
+
+
+def _sync(transaction: Transaction, old: Collection | None, new: Collection) -> None:
     if old is None or not has_table(transaction, old.name):
         create_table(transaction, new)
         return
@@ -67,6 +100,16 @@ def drop_table(transaction: Transaction, name: str) -> None:
     """Drop a table with its rows and indexes; none is no error."""
     texts = _texts(transaction)
     transaction.run(f"DROP TABLE IF EXISTS {texts.name(name)}{texts.cascade}")
+
+
+def drop_collection(transaction: Transaction, collection: Collection) -> None:
+    """Drop the table of a collection. That of somebody else stays as it is, with all its rows."""
+    source = sources.find(transaction, collection.id)
+    if source is not None:
+        sources.clear(transaction, collection, source)
+        sources.forget(transaction, source)
+    if source is None or not source.is_adopted:
+        drop_table(transaction, collection.name)
 
 
 def has_table(reader: Reader, name: str) -> bool:

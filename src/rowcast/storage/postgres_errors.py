@@ -32,15 +32,13 @@ def translate(error: Exception) -> Exception:
     """Return the error of `rowcast.storage` that says what `error` means."""
     if isinstance(error, errors.UniqueViolation):
         return _unique(error)
-    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
-        return ConflictError(_text(error))
-    if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":
-        return ConflictError("a statement was prepared for columns that have another type now; the next time it is new")
+    if text := _conflict(error):
+        return ConflictError(text)
     if isinstance(error, errors.QueryCanceled):
         return QueryTimeoutError("a query took longer than it may")
-    for kind, text in _TEXTS.items():
+    for kind, meaning in _TEXTS.items():
         if isinstance(error, kind):
-            return StorageError(text)
+            return StorageError(meaning)
     if isinstance(error, PoolTimeout):
         return UnavailableError("no connection to the database is free")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
@@ -50,6 +48,14 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, psycopg.Error):
         return StorageError(_text(error), engine_text=_engine_text(error))
     return StorageError(f"a value can't be stored: {error}")
+
+
+def _conflict(error: Exception) -> str:
+    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+        return _text(error)
+    if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":
+        return "a statement was prepared for columns that have another type now; the next time it is new"
+    return ""
 
 
 def _text(error: psycopg.Error) -> str:

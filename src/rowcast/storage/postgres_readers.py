@@ -29,7 +29,8 @@ Pool = ConnectionPool[Session]
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL rowcast.writer TO 'on'"
+"""Triggers that capture changes look at who writes (`postgres_sources`)."""
 
 
 class Local(threading.local):

@@ -88,8 +88,9 @@ class _NumberLoader(Loader):
     def load(self, data: Buffer) -> int | float:
         text = bytes(data).decode()
         if "." not in text and text.lstrip("-").isdigit():
-            number = int(text)
-            return number if -_INT64 <= number < _INT64 else float(number)
+            # What other programs have stored may be more than a float holds; it is infinite then.
+            number = int(text) if len(text) < 20 else _INT64
+            return number if -_INT64 <= number < _INT64 else float(text)
         real = float(text)
         return int(real) if real.is_integer() and abs(real) < _INT64 else real
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from types import TracebackType
 
 import apsw
@@ -25,6 +26,7 @@ from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Met
 from rowcast.storage.sqlite_errors import RAISED, translate
 from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot, Statements
 from rowcast.storage.sqlite_script import run_script
+from rowcast.storage.sqlite_sources import OWN_WRITE
 
 BeforeCommit = Callable[["SQLiteTransaction"], None]
 """Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
@@ -33,6 +35,14 @@ TURN_TIMEOUT_S = 30.0
 """How long a thread waits for its turn to write, as the reference's query timeout."""
 
 _BUDGET_TURN_S = 0.001
+
+
+@lru_cache(maxsize=512)
+def _beginnings(table: str) -> tuple[str, ...]:
+    """Return how a statement begins that writes a table itself."""
+    name = quote(table)
+    return f"INSERT INTO {name} ", f"UPDATE {name} ", f"DELETE FROM {name} "
+
 
 _LOCK_STEPS = BUSY_TIMEOUT_MS // 4
 """How often the lock of another process is waited for: some 10 seconds in all."""
@@ -50,6 +60,11 @@ class Writer:
         self.transaction: SQLiteTransaction | None = None
         self.is_closed = False
         self.is_patient: bool | None = None
+        # The last statement and its parameters: what it writes is told by who runs it.
+        self.running: tuple[str, Sequence[SQLValue]] = ("", ())
+        self.connection.create_scalar_function(
+            "sqlite_compileoption_used", self._has_option, 1, flags=apsw.SQLITE_INNOCUOUS
+        )
 
     def open(self) -> AbstractContextManager[SQLiteTransaction]:
         """Return the block of a new transaction, or of a savepoint in that of this thread."""
@@ -85,6 +100,21 @@ class Writer:
         if meter is not None:
             self.connection.set_progress_handler(meter.is_spent, METER_STEPS)
         return cursor
+
+    def _has_option(self, *options: SQLValue) -> int | None:
+        """Do what SQLite's function of this name does, and tell triggers which rows are written on purpose.
+
+        What else a statement writes, by foreign keys or triggers, is captured (`sqlite_sources`).
+        """
+        option = options[0]
+        if not isinstance(option, str):
+            return None
+        if not option.startswith(OWN_WRITE):
+            name = option.removeprefix("SQLITE_")
+            return int(any(each.partition("=")[0] == name for each in apsw.compile_options))
+        table, _, record_id = option[len(OWN_WRITE) :].partition(" ")
+        sql, params = self.running
+        return int(record_id in params and sql.startswith(_beginnings(table)))
 
     def checkpoint(self) -> None:
         """Move the whole log into the database file and truncate it; waits for readers."""
@@ -125,11 +155,13 @@ class SQLiteTransaction(Ending, Statements):
         """
         connection = self.writer.connection
         total = connection.total_changes()
+        self.writer.running = (sql, params)
         try:
             self._cursor.execute(sql, params).fetchall()
         except RAISED as error:
             raise self._failed(error) from error
-        return connection.changes() if connection.total_changes() != total else 0
+        # What the triggers of a view write is not counted as a change of the view.
+        return (connection.changes() or 1) if connection.total_changes() != total else 0
 
     def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
         """Run a statement once for each set of parameters."""
@@ -140,6 +172,7 @@ class SQLiteTransaction(Ending, Statements):
 
     def script(self, sql: str, bounds: Bounds) -> Outcome:
         """Run statements of unknown origin; outside of a budget only. What fails undoes the whole transaction."""
+        self.writer.running = ("", ())
         try:
             return run_script(self._cursor, sql, bounds)
         except StorageError:

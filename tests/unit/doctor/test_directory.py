@@ -151,6 +151,15 @@ def test_what_does_not_agree_is_told(data_dir: Path, fault: str) -> None:
     assert bad(data_dir)[check].startswith(said)
 
 
+def test_an_adopted_table_is_known_as_long_as_it_is_there(data_dir: Path) -> None:
+    change(data_dir, "CREATE TABLE old (id TEXT PRIMARY KEY NOT NULL, note TEXT)")
+    arguments = ["adopt", "old", "--collection", "kept", "--capture", "--dir", str(data_dir)]
+    assert CliRunner().invoke(cli.command, arguments).exit_code == 0
+    assert bad(data_dir) == {}
+    change(data_dir, "DROP TABLE old")
+    assert "The view kept can't be read" in bad(data_dir)["tables"]
+
+
 def test_a_missing_file_is_told(data_dir: Path) -> None:
     with_file(data_dir).unlink()
     assert bad(data_dir)["files"].startswith("problem: 1 files are named by records but gone")

@@ -421,3 +421,21 @@ def test_a_read_that_takes_too_long_is_ended_and_the_connection_goes_on(tmp_path
     with storage.read() as reader:
         assert reader.value("SELECT 1") == 1
     storage.close()
+
+
+def test_the_writer_knows_the_options_of_its_library(storage: SQLiteStorage) -> None:
+    with storage.write() as tx:
+        answers = [
+            tx.value("SELECT sqlite_compileoption_used(?)", (name,))
+            for name in ("THREADSAFE", "SQLITE_THREADSAFE", "ROWCAST_WRITES t x", "NOTHING", None)
+        ]
+    assert answers == [1, 1, 0, 0, None]
+
+
+def test_a_write_through_the_triggers_of_a_view_counts(storage: SQLiteStorage) -> None:
+    with storage.write() as tx:
+        tx.run("CREATE VIEW v AS SELECT id FROM t")
+        tx.run("CREATE TRIGGER vi INSTEAD OF INSERT ON v BEGIN INSERT INTO t (id) VALUES (NEW.id); END")
+        tx.run("CREATE TRIGGER vd INSTEAD OF DELETE ON v BEGIN DELETE FROM t WHERE id = OLD.id; END")
+        assert tx.run("INSERT INTO v VALUES ('a')") == 1
+        assert [tx.run("DELETE FROM v WHERE id = ?", (id,)) for id in ("b", "a", "a")] == [0, 1, 0]

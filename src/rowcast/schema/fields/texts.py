@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rowcast.schema.record import Record
 
 DEFAULT_ID_PATTERN = "^[a-z0-9]+$"
+UUID_PATTERN = "^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+NUMBER_ID_PATTERN = "^(?:[1-9][0-9]{0,17})$"
 DEFAULT_MAX_TEXT = 5000
 DEFAULT_MAX_EDITOR = 5 << 20
 MAX_PASSWORD = 71
@@ -33,6 +35,10 @@ _BCRYPT_BYTES = 72
 _FORBIDDEN_IN_ID = (
     ".", "/", "\\", "|", '"', "'", "`", "<", ">", ":", "?", "*", "%", "$", "\0", "\t", "\n", "\r", " ",
 )  # fmt: skip
+_ONE_CASE = frozenset((DEFAULT_ID_PATTERN, UUID_PATTERN, NUMBER_ID_PATTERN))
+"""Patterns of ids that have no capital letters: two of them never differ in letter case alone. The last two are
+those of adopted tables, where a look in any letter case would read all rows."""
+
 _RESERVED_IDS = ("CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)))
 
 _INVALID_FORMAT = FieldError("validation_invalid_format", "Invalid value format.")
@@ -102,7 +108,7 @@ class TextField(_Text, frozen=True, kw_only=True, tag="text"):
             if saved != value:
                 return _ID_CHANGED
             return None if saved else self.validate_plain(value)
-        if self.pattern != DEFAULT_ID_PATTERN and lookup.has_id(record.collection, value):
+        if self.pattern not in _ONE_CASE and lookup.has_id(record.collection, value):
             return _ID_TAKEN
         return self.validate_plain(value)
 

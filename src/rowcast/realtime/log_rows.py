@@ -1,0 +1,100 @@
+"""Changes as rows of the log, and back.
+
+Values stand under the ids of their fields, which a rename keeps. Rows are written by `changelog`
+and, where SQL changes a captured table, by triggers (`storage.sources`): those hold whatever somebody
+has put into the table, so a row is read as records are, and nothing in it is an error.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rowcast.schema.catalog import Catalog
+from rowcast.schema.collection import Collection
+from rowcast.schema.fields import PasswordField
+from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
+from rowcast.schema.rows import from_row, new_record, to_row
+from rowcast.sql import Dialect, Row, SQLValue
+
+_MESSAGE = "message"
+"""The action of a row that holds what the application told: the topic stands for the collection."""
+
+_ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
+_INT64 = 2**63
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, bool | int | float | str | list[str] | None]).decode
+
+
+def selected(dialect: Dialect) -> str:
+    """Return the columns of the log in the order in which `change_of` reads them."""
+    return ", ".join(
+        ("number", "tag", "action", "collection", *(dialect.raw_text.format(name) for name in ("row", "previous")))
+    )
+
+
+def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
+    """Return the row of a change that was made at a time in milliseconds."""
+    position = change.position
+    if isinstance(change, Message):
+        place = (position.number, position.tag) if position else (0, "")
+        return (*place, at, _MESSAGE, change.topic, "", change.data.decode(), "{}")
+    record = change.record
+    values = _logged(record)
+    before = _logged(change.previous) if change.previous is not None else {}
+    before = {key: value for key, value in before.items() if values.get(key) != value}
+    return (
+        position.number if position else 0,
+        position.tag if position else "",
+        at,
+        change.action,
+        record.collection.id,
+        record.id,
+        _encode(values).decode(),
+        _encode(before).decode(),
+    )
+
+
+def change_of(catalog: Catalog, row: Row) -> Logged:
+    """Return a logged change, with its record in the form that its collection has now."""
+    number, tag, action, collection_id, values, previous = row
+    position = Position(int(number or 0), str(tag))
+    if action == _MESSAGE:
+        return Message(str(collection_id), _text(values).encode(), position)
+    collection = catalog.find(str(collection_id))
+    if collection is None:
+        # Nobody can listen to a collection that is gone.
+        return Change("delete", new_record(Collection(id=str(collection_id))), position=position)
+    after, before = _values(values), _values(previous)
+    record = _record(collection, after)
+    earlier = _record(collection, {**after, **before}) if action == "update" else None
+    return Change(_ACTIONS[str(action)], record, earlier, position)
+
+
+def _logged(record: Record) -> dict[str, SQLValue]:
+    row = to_row(record)
+    return {
+        field.id: row[field.name]
+        for field in record.collection.fields
+        if not isinstance(field, PasswordField) and not (record.collection.is_auth and field.name == "tokenKey")
+    }
+
+
+def _record(collection: Collection, values: dict[str, SQLValue]) -> Record:
+    return from_row(collection, [values.get(field.id) for field in collection.fields])
+
+
+def _text(value: SQLValue) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _values(text: SQLValue) -> dict[str, SQLValue]:
+    return {key: _value(value) for key, value in _decode(_text(text)).items()}
+
+
+def _value(value: bool | float | str | list[str] | None) -> SQLValue:
+    if isinstance(value, list):
+        # A BLOB, in hexadecimal digits.
+        return bytes.fromhex(value[0]) if value else b""
+    # As a column gives it.
+    return float(value) if isinstance(value, int) and not -_INT64 <= value < _INT64 else value

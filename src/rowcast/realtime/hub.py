@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 
 from rowcast.bus import Bus, CollectionChange, Event, Lost, Message
 from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
@@ -31,7 +30,8 @@ from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judge import Judge
 from rowcast.realtime.judgement import reads_rows
 from rowcast.realtime.messages import message
-from rowcast.realtime.replay import AWAY_S, Progress, Replays
+from rowcast.realtime.progress import Progress
+from rowcast.realtime.replay import Replays
 from rowcast.realtime.rights import Rights
 from rowcast.realtime.rounds import SLICE_S, Rounds
 from rowcast.realtime.stream import Budget, Limits, Sink, Stream, new_client_id
@@ -244,10 +244,9 @@ class Hub:
         """End every stream, spread over some seconds; new ones are refused from now on."""
         self._admission.stop()
         # What was committed before the stop is told first.
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, UnavailableError):
             async with asyncio.timeout(_LAST_WORDS_S):
-                while self._progress.delivered.number < self.log.end.number:
-                    await self._progress.wait()
+                await self._progress.reach(self.log)
         await end_gently(self, over_s)
         self.close()
 
@@ -363,7 +362,7 @@ class Hub:
             elif isinstance(event, Lost):
                 self._lose(event)
             else:
-                await self._deliver(event)
+                await self._progress.deliver(event, self._dispatch)
                 if self.judge.is_tired:
                     # What was pushed need not wait as well.
                     await self.rounds.write()
@@ -371,22 +370,6 @@ class Hub:
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + SLICE_S
-
-    async def _deliver(self, change: Change) -> None:
-        """Judge and deliver a change; where the database went away, when it is back: the streams stay open."""
-        while True:
-            async with self._progress.turn:
-                try:
-                    await self._dispatch(change)
-                except UnavailableError:
-                    pass
-                else:
-                    if change.position is not None:
-                        self._progress.move(change.position)
-                    return
-            await asyncio.sleep(AWAY_S)
-            # The state before it went with its connection.
-            change = replace(change, before=None)
 
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
@@ -407,9 +390,8 @@ class Hub:
             except Exception:  # noqa: BLE001 - whatever fails here, the streams must not go on
                 # A stream that may have missed a change must not go on as if it had not: its client reconnects.
                 _log.exception("a change could not be judged", extra={"collection": collection.name})
-                for addressee in addressees:
-                    for stream in addressee.group.streams():
-                        stream.close("failed")
+                for stream in [stream for each in addressees for stream in each.group.streams()]:
+                    stream.close("failed")
         if change.action == "delete":
             self._rights.change(change)
 

@@ -23,6 +23,7 @@ from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
 from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judgement import Judgement
+from rowcast.realtime.progress import AWAY_S, Progress
 from rowcast.realtime.rounds import SLICE_S
 from rowcast.realtime.stream import RETRY_S, Stream
 from rowcast.records.output import Output
@@ -36,37 +37,8 @@ _log = logging.getLogger(__name__)
 _CHANGES = 200
 """How many changes are read and judged at a time."""
 
-AWAY_S = 0.1
-"""After how long it is tried again to judge a change while the database is away."""
-
 _DRAIN_S = 60.0
 """How long it may take for what is queued before its peer counts as frozen."""
-
-
-class Progress:
-    """How far changes were delivered. `turn` is held while one is."""
-
-    def __init__(self, delivered: Position) -> None:
-        self.delivered = delivered
-        self.turn = asyncio.Lock()
-        self._moved = asyncio.Event()
-
-    def move(self, position: Position) -> None:
-        """Note that a change was delivered."""
-        self.delivered = position
-        self._moved.set()
-
-    async def wait(self) -> None:
-        """Wait until another change was delivered."""
-        self._moved.clear()
-        await self._moved.wait()
-
-    async def reach(self, log: ChangeLog) -> None:
-        """Wait until what the log holds now was delivered."""
-        number = log.end.number
-        # The log may begin anew meanwhile, with lower numbers.
-        while self.delivered.number < min(number, log.end.number):
-            await self.wait()
 
 
 class Replays:

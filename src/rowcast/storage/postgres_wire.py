@@ -76,6 +76,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         # By text and types: how often it came, below 0 once it is prepared, and then its name.
         self._known: OrderedDict[_Key, int | bytes] = OrderedDict()
         self._names = 0
+        # Prepared statements that are not used any more, but are there until something can be said to the server.
+        self._outdated: list[bytes] = []
         self._loading: Any = None
         # Until when somebody waits for an answer; the lock is held when it came, and when it is given up.
         self._until: float | None = None
@@ -94,6 +96,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             result = self._bounded(lambda: self.pgconn.exec_params(numbered(sql).encode(), values, types))
         else:
             result = self._bounded(lambda: self.pgconn.exec_prepared(name, values))  # type: ignore[arg-type]  # None stands for NULL
+            if result.status not in _DONE:
+                # It may have been prepared for columns that are others now; the next time it is prepared anew.
+                self._outdated.append(name)
+                del self._known[sql, types]
         self._checked(result)
         rows: list[Row] = self._rows(result) if result.status == ExecStatus.TUPLES_OK else []
         return Answer(rows, result.command_tuples or 0)
@@ -142,17 +148,22 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         if state + 1 < _PREPARE_AFTER:
             known[key] = state + 1
             if len(known) > _MOST_PREPARED:
-                self._forget(known.popitem(last=False)[1])
+                oldest = known.popitem(last=False)[1]
+                if isinstance(oldest, bytes):
+                    self._outdated.append(oldest)
             return None
+        self._close_outdated()
         self._names += 1
         name = b"rowcast_%d" % self._names
         self._checked(self._bounded(lambda: self.pgconn.prepare(name, numbered(sql).encode(), types)))
         known[key] = name
         return name
 
-    def _forget(self, state: int | bytes) -> None:
-        if isinstance(state, bytes):
-            self.command(f"DEALLOCATE {state.decode()}")
+    def _close_outdated(self) -> None:
+        # By the protocol: a pooler that knows prepared statements has names of its own for them, and DEALLOCATE none.
+        while self._outdated and psycopg.capabilities.has_send_close_prepared():
+            name = self._outdated.pop()
+            self._checked(self._bounded(lambda name=name: self.pgconn.close_prepared(name)))  # type: ignore[misc]
 
     def _rows(self, result: PGresult) -> list[Row]:
         if self._loading is None:

@@ -32,10 +32,11 @@ def translate(error: Exception) -> Exception:
     """Return the error of `rowcast.storage` that says what `error` means."""
     if isinstance(error, errors.UniqueViolation):
         return _unique(error)
-    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
+    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure) or (
+        # A statement was prepared for columns that have another type now; the next time it is prepared anew.
+        isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
+    ):
         return ConflictError(_text(error))
-    if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":
-        return ConflictError("a statement was prepared for columns that have another type now; the next time it is new")
     if isinstance(error, errors.QueryCanceled):
         return QueryTimeoutError("a query took longer than it may")
     for kind, text in _TEXTS.items():

@@ -16,6 +16,9 @@ from rowcast.storage import ConflictError, QueryTimeoutError, StorageError, Unav
 RAISED = (psycopg.Error, UnicodeError, OverflowError, ValueError)
 """What running a statement may raise: besides psycopg's own, values that can't be sent."""
 
+OUTDATED = "RevalidateCachedQuery"
+"""What in the server refuses a statement that was prepared for columns that have another type now."""
+
 _TEXTS: dict[type[Exception], str] = {
     PoolClosed: "the database is closed",
     errors.LockNotAvailable: "the database is busy: no lock within the time a query may take",
@@ -33,8 +36,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, errors.UniqueViolation):
         return _unique(error)
     if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure) or (
-        # A statement was prepared for columns that have another type now; the next time it is prepared anew.
-        isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery"
+        # The next time it is prepared anew.
+        isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == OUTDATED
     ):
         return ConflictError(_text(error))
     if isinstance(error, errors.QueryCanceled):

@@ -27,6 +27,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowcast.sql import Row, SQLValue
+from rowcast.storage.postgres_errors import OUTDATED
 from rowcast.storage.postgres_reach import Reach
 from rowcast.storage.postgres_values import NUMERIC, TEXT, as_bytes, numbered
 
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 _PREPARE_AFTER = 5
 _MOST_PREPARED = 200
+
+_CLOSES = psycopg.capabilities.has_send_close_prepared()
+"""Whether libpq is of PostgreSQL 17 or newer."""
 
 _DONE = frozenset((ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY))
 
@@ -59,6 +63,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     prepares = True
     patience_s: float | None = None
     is_silent = False
+    reach: Reach
+    _outdated = 0
 
     @classmethod
     def connect(cls, conninfo: str = "", *, reach: Reach, **options: Any) -> Session:  # type: ignore[override]  # noqa: ANN401 - what libpq takes
@@ -68,6 +74,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         except psycopg.Error as error:
             reach.reason = str(error).partition("\n")[0]
             raise
+        session.reach, session._outdated = reach, reach.outdated
         reach.connected(session)
         return session
 
@@ -94,7 +101,12 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             result = self._bounded(lambda: self.pgconn.exec_params(numbered(sql).encode(), values, types))
         else:
             result = self._bounded(lambda: self.pgconn.exec_prepared(name, values))  # type: ignore[arg-type]  # None stands for NULL
-        self._checked(result)
+        try:
+            self._checked(result)
+        except psycopg.errors.FeatureNotSupported as error:
+            if error.diag.source_function == OUTDATED:
+                self.reach.outdated += 1
+            raise
         rows: list[Row] = self._rows(result) if result.status == ExecStatus.TUPLES_OK else []
         return Answer(rows, result.command_tuples or 0)
 
@@ -133,6 +145,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     def _name_of(self, sql: str, types: tuple[int, ...]) -> bytes | None:
         """Return the name of a prepared statement, None as long as it does not come often."""
+        if self._outdated != self.reach.outdated:
+            self._outdated = self.reach.outdated
+            while self._known:
+                self._forget(self._known.popitem()[1])
         known, key = self._known, (sql, types)
         state = known.get(key, 0)
         known[key] = state
@@ -151,7 +167,12 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         return name
 
     def _forget(self, state: int | bytes) -> None:
-        if isinstance(state, bytes):
+        if not isinstance(state, bytes):
+            return
+        if _CLOSES:
+            # Not DEALLOCATE: a pooler has other names for statements, which it puts into messages, not into SQL.
+            self._checked(self._bounded(lambda: self.pgconn.close_prepared(state)))
+        else:
             self.command(f"DEALLOCATE {state.decode()}")
 
     def _rows(self, result: PGresult) -> list[Row]:

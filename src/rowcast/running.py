@@ -136,7 +136,7 @@ class Running:
             wants_state=lambda collection: self.hub.wants_before(collection) or self.hub.wants_earlier(collection),
             behind=self.hub.tally.behind,
         )
-        self.hub.follow = follower.reach
+        self.hub.present.follow = follower.reach
         storage.before_commit, storage.publish = follower.record, self.measuring.publishing(follower.publish)
         self.nodes = Nodes(self.hub, link, self._authenticate, step_aside)
         self.membership = Membership(link, follower, self.nodes, fresh)

@@ -167,7 +167,7 @@ async def serve_stream(
     """
     start, is_resumed = None, False
     if asked.cursor:
-        start, is_resumed = await hub.start(asked.position)
+        start, is_resumed = await hub.present.start(asked.position)
         if asked.position is not None:
             hub.tally.resumed[is_resumed] += 1
     connection: Connection | None = (scope.get("extensions") or {}).get(TRANSPORT_EXTENSION)

@@ -90,15 +90,15 @@ class Work:
                 if key is not None:
                     self._remember(key)
         if asker is not None:
-            return await self._read_shares.run(asker, call)
-        return await self._readers.run(call)
+            return await self._read_shares.run(asker, _persistent(call))
+        return await self._readers.run(_persistent(call))
 
     async def shape(self, call: Callable[[], T], asker: Hashable) -> T:
         """Run a read that takes long by what Python does with it, of which no budget knows, in a thread.
 
         Raises TooManyRequestsError as `quick` does.
         """
-        return await self._shape_shares.run(asker, call)
+        return await self._shape_shares.run(asker, _persistent(call))
 
     async def write(self, call: Callable[[], T]) -> T:
         """Run a write: here if it is its turn and it is short, else in a thread that waits for its turn."""
@@ -158,7 +158,7 @@ class Work:
 
 
 def _persistent(call: Callable[[], T]) -> Callable[[], T]:
-    """Return a write that is run again where others stood in its way, until it is given up as a StorageError."""
+    """Return a call that is run again where others stood in its way, until it is given up as a StorageError."""
 
     def run() -> T:
         for left in range(_MOST_RUNS, 0, -1):
@@ -166,7 +166,7 @@ def _persistent(call: Callable[[], T]) -> Callable[[], T]:
                 return call()
             except ConflictError as error:
                 if left == 1:
-                    raise StorageError(f"the write was given up: {error}") from error
+                    raise StorageError(f"the call was given up: {error}") from error
         raise AssertionError("unreachable")
 
     return run

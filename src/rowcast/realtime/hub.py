@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rowcast.bus import Bus, CollectionChange, Event, Lost, Message
 from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
@@ -30,6 +30,7 @@ from rowcast.realtime.index import TopicIndex
 from rowcast.realtime.judge import Judge
 from rowcast.realtime.judgement import reads_rows
 from rowcast.realtime.messages import message
+from rowcast.realtime.present import Present
 from rowcast.realtime.progress import Progress
 from rowcast.realtime.replay import Replays
 from rowcast.realtime.rights import Rights
@@ -53,13 +54,6 @@ _GROUPS = 64
 
 _LAST_WORDS_S = 1.0
 """How long a stop waits for what is committed and not told yet."""
-
-_PRESENT_S = 3.0
-"""How long a subscription waits for it. Another node that asks for the subscription waits a little longer."""
-
-
-async def _alone() -> None:
-    """Wait for nobody: what is committed is at the bus."""
 
 
 class Hub:
@@ -109,8 +103,7 @@ class Hub:
         )
         self.rounds = Rounds()
         self._rights = Rights(self._accounts, leave=self._leave, join=self._join)
-        # Waits until whatever is committed by now is at the bus; may be set.
-        self.follow: Callable[[], Awaitable[None]] = _alone
+        self.present = Present(log, self._progress)
 
     # -- streams ---------------------------------------------------------------
 
@@ -157,24 +150,6 @@ class Hub:
         stream.on_close, stream.written = self._forget, self.tally.sockets
         self._streams[stream.id] = stream
         return stream
-
-    async def reach_present(self) -> None:
-        """Wait until what was committed before this call has been told, whoever committed it.
-
-        What a stream asks for afterwards begins behind it. Where that takes longer than some seconds the stream may
-        hear of changes from before it asked; it misses none.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PRESENT_S):
-                await self.follow()
-                await self._progress.reach(self.log)
-
-    async def start(self, asked: Position | None) -> tuple[Position, bool]:
-        """Return where a stream with a cursor starts (see `ChangeLog.start`): not before what is committed by now."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PRESENT_S):
-                await self.follow()
-        return await asyncio.to_thread(self.log.start, asked)
 
     def subscribe(self, client_id: str, texts: Sequence[str], *, auth: Record | None, address: str) -> None:
         """Replace the topics of a stream and set its account. Copies apis/realtime.go, realtimeSetSubscriptions.

@@ -154,7 +154,7 @@ class Nodes:
         """
         hub = self._hub
         # A client that has just written, through whichever node, must not hear of that as of something new.
-        await hub.reach_present()
+        await hub.present.reach()
         while True:
             changes = hub.account_changes
             auth = await self._authenticate(question.token) if question.token else None

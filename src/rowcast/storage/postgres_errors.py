@@ -16,6 +16,9 @@ from rowcast.storage import ConflictError, QueryTimeoutError, StorageError, Unav
 RAISED = (psycopg.Error, UnicodeError, OverflowError, ValueError)
 """What running a statement may raise: besides psycopg's own, values that can't be sent."""
 
+OUTDATED = "RevalidateCachedQuery"
+"""What in the server refuses a statement that was prepared for columns that have another type now."""
+
 _TEXTS: dict[type[Exception], str] = {
     PoolClosed: "the database is closed",
     errors.LockNotAvailable: "the database is busy: no lock within the time a query may take",
@@ -32,13 +35,16 @@ def translate(error: Exception) -> Exception:
     """Return the error of `rowcast.storage` that says what `error` means."""
     if isinstance(error, errors.UniqueViolation):
         return _unique(error)
-    if text := _conflict(error):
-        return ConflictError(text)
+    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure) or (
+        # The next time it is prepared anew.
+        isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == OUTDATED
+    ):
+        return ConflictError(_text(error))
     if isinstance(error, errors.QueryCanceled):
         return QueryTimeoutError("a query took longer than it may")
-    for kind, meaning in _TEXTS.items():
+    for kind, text in _TEXTS.items():
         if isinstance(error, kind):
-            return StorageError(meaning)
+            return StorageError(text)
     if isinstance(error, PoolTimeout):
         return UnavailableError("no connection to the database is free")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
@@ -48,14 +54,6 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, psycopg.Error):
         return StorageError(_text(error), engine_text=_engine_text(error))
     return StorageError(f"a value can't be stored: {error}")
-
-
-def _conflict(error: Exception) -> str:
-    if isinstance(error, errors.DeadlockDetected | errors.SerializationFailure):
-        return _text(error)
-    if isinstance(error, errors.FeatureNotSupported) and error.diag.source_function == "RevalidateCachedQuery":
-        return "a statement was prepared for columns that have another type now; the next time it is new"
-    return ""
 
 
 def _text(error: psycopg.Error) -> str:

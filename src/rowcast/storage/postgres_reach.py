@@ -60,6 +60,8 @@ class Reach:
         self.is_away = False
         self.reason = ""
         self.silences = 0
+        # How often a prepared statement met columns that have another type now: all sessions prepare anew then.
+        self.outdated = 0
         self.pools: list[ConnectionPool[Session]] = []
         self._sessions: WeakSet[Session] = WeakSet()
         self._lock = threading.Lock()

@@ -27,6 +27,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowcast.sql import Row, SQLValue
+from rowcast.storage.postgres_errors import OUTDATED
 from rowcast.storage.postgres_reach import Reach
 from rowcast.storage.postgres_values import NUMERIC, TEXT, as_bytes, numbered
 
@@ -34,6 +35,9 @@ T = TypeVar("T")
 
 _PREPARE_AFTER = 5
 _MOST_PREPARED = 200
+
+_CLOSES = psycopg.capabilities.has_send_close_prepared()
+"""Whether libpq is of PostgreSQL 17 or newer."""
 
 _DONE = frozenset((ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY))
 
@@ -59,6 +63,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     prepares = True
     patience_s: float | None = None
     is_silent = False
+    reach: Reach
+    _outdated = 0
 
     @classmethod
     def connect(cls, conninfo: str = "", *, reach: Reach, **options: Any) -> Session:  # type: ignore[override]  # noqa: ANN401 - what libpq takes
@@ -68,6 +74,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         except psycopg.Error as error:
             reach.reason = str(error).partition("\n")[0]
             raise
+        session.reach, session._outdated = reach, reach.outdated
         reach.connected(session)
         return session
 
@@ -76,8 +83,6 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         # By text and types: how often it came, below 0 once it is prepared, and then its name.
         self._known: OrderedDict[_Key, int | bytes] = OrderedDict()
         self._names = 0
-        # Prepared statements that are not used any more, but are there until something can be said to the server.
-        self._outdated: list[bytes] = []
         self._loading: Any = None
         # Until when somebody waits for an answer; the lock is held when it came, and when it is given up.
         self._until: float | None = None
@@ -96,11 +101,12 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             result = self._bounded(lambda: self.pgconn.exec_params(numbered(sql).encode(), values, types))
         else:
             result = self._bounded(lambda: self.pgconn.exec_prepared(name, values))  # type: ignore[arg-type]  # None stands for NULL
-            if result.status not in _DONE:
-                # It may have been prepared for columns that are others now; the next time it is prepared anew.
-                self._outdated.append(name)
-                del self._known[sql, types]
-        self._checked(result)
+        try:
+            self._checked(result)
+        except psycopg.errors.FeatureNotSupported as error:
+            if error.diag.source_function == OUTDATED:
+                self.reach.outdated += 1
+            raise
         rows: list[Row] = self._rows(result) if result.status == ExecStatus.TUPLES_OK else []
         return Answer(rows, result.command_tuples or 0)
 
@@ -139,6 +145,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     def _name_of(self, sql: str, types: tuple[int, ...]) -> bytes | None:
         """Return the name of a prepared statement, None as long as it does not come often."""
+        if self._outdated != self.reach.outdated:
+            self._outdated = self.reach.outdated
+            while self._known:
+                self._forget(self._known.popitem()[1])
         known, key = self._known, (sql, types)
         state = known.get(key, 0)
         known[key] = state
@@ -148,22 +158,22 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         if state + 1 < _PREPARE_AFTER:
             known[key] = state + 1
             if len(known) > _MOST_PREPARED:
-                oldest = known.popitem(last=False)[1]
-                if isinstance(oldest, bytes):
-                    self._outdated.append(oldest)
+                self._forget(known.popitem(last=False)[1])
             return None
-        self._close_outdated()
         self._names += 1
         name = b"rowcast_%d" % self._names
         self._checked(self._bounded(lambda: self.pgconn.prepare(name, numbered(sql).encode(), types)))
         known[key] = name
         return name
 
-    def _close_outdated(self) -> None:
-        # By the protocol: a pooler that knows prepared statements has names of its own for them, and DEALLOCATE none.
-        while self._outdated and psycopg.capabilities.has_send_close_prepared():
-            name = self._outdated.pop()
-            self._checked(self._bounded(lambda name=name: self.pgconn.close_prepared(name)))  # type: ignore[misc]
+    def _forget(self, state: int | bytes) -> None:
+        if not isinstance(state, bytes):
+            return
+        if _CLOSES:
+            # Not DEALLOCATE: a pooler has other names for statements, which it puts into messages, not into SQL.
+            self._checked(self._bounded(lambda: self.pgconn.close_prepared(state)))
+        else:
+            self.command(f"DEALLOCATE {state.decode()}")
 
     def _rows(self, result: PGresult) -> list[Row]:
         if self._loading is None:

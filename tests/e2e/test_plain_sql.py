@@ -354,6 +354,24 @@ def test_an_adopted_collection_may_be_renamed_with_what_is_built_on_it(api: Api,
     adopt_tables(plain)
 
 
+def test_a_delete_is_judged_by_the_state_before_it(api: Api, plain: Plain, server: Server) -> None:
+    api.create_open_collection("teams", [{"name": "is_open", "type": "bool"}])
+    target = {"name": "team", "type": "relation", "collectionId": api.ok("GET", "/api/collections/teams")["id"]}
+    api.create_open_collection("tasks", [target])
+    api.ok("PATCH", "/api/collections/tasks", {"listRule": "team.is_open = true"})
+    plain.rowcast("capture", "tasks")
+    stream = EventStream(Api(server.url), ["tasks/*"])
+    plain.run(
+        "INSERT INTO teams (id, is_open) VALUES ('open', 1), ('shut', 0);"
+        "INSERT INTO tasks (id, team) VALUES ('a', 'shut'), ('b', 'open')"
+    )
+    assert told(stream, 1) == [("create", "b")]
+    plain.run("BEGIN; DELETE FROM teams; DELETE FROM tasks; COMMIT")
+    assert told(stream, 1) == [("delete", "b")]
+    for name in ("tasks", "teams"):
+        api.ok("DELETE", f"/api/collections/{name}")
+
+
 def test_truncate_is_told_as_the_delete_of_each_record(api: Api, plain: Plain, server: Server) -> None:
     if server.kind != "postgres":
         pytest.skip("SQLite has no TRUNCATE")

@@ -94,7 +94,7 @@ def _values(text: SQLValue) -> dict[str, SQLValue]:
 
 def _value(value: bool | float | str | list[str] | None) -> SQLValue:
     if isinstance(value, list):
-        # A BLOB, in hexadecimal digits.
+        # A BLOB, or a text with odd characters, in hexadecimal digits.
         return bytes.fromhex(value[0]) if value else b""
     # As a column gives it.
     return float(value) if isinstance(value, int) and not -_INT64 <= value < _INT64 else value

@@ -112,6 +112,14 @@ def test_what_can_not_be_adopted_is_told_and_left_alone(
     assert place.adopting.captured() == []
 
 
+def test_a_key_without_a_type_is_no_id(tmp_path: Path) -> None:
+    place = Place(tmp_path / "pb_data", "")
+    place.run("CREATE TABLE odd (id PRIMARY KEY NOT NULL)")
+    with pytest.raises(AdoptionError, match="ids are texts, uuids or whole numbers, not anything"):
+        place.adopting.adopt("odd", name="x")
+    place.directory.close()
+
+
 def test_a_broken_rule_is_refused(place: Place) -> None:
     place.run("CREATE TABLE good (id TEXT PRIMARY KEY NOT NULL)")
     with pytest.raises(AdoptionError, match="listRule: Invalid rule"):

@@ -89,7 +89,7 @@ class _NumberLoader(Loader):
         text = bytes(data).decode()
         if "." not in text and text.lstrip("-").isdigit():
             # What other programs have stored may be more than a float holds; it is infinite then.
-            number = int(text) if len(text) < 20 else _INT64
+            number = int(text) if len(text) <= 20 else _INT64
             return number if -_INT64 <= number < _INT64 else float(text)
         real = float(text)
         return int(real) if real.is_integer() and abs(real) < _INT64 else real

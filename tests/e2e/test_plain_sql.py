@@ -308,6 +308,16 @@ def test_values_that_rowcast_would_not_have_stored_are_told_as_they_are_read(
         assert api.ok("GET", f"/api/collections/{each['collectionName']}/records/{each['id']}") == each
 
 
+def test_a_text_that_is_no_utf_8_spoils_no_list(api: Api, plain: Plain, server: Server) -> None:
+    if server.kind == "postgres":
+        pytest.skip("its texts are UTF-8")
+    stream = EventStream(api, ["clients/*"])
+    plain.run("INSERT INTO customers (id, name) VALUES (1, CAST(x'ff41' AS TEXT)), (2, 'b')")
+    assert [event(stream)[1]["name"] for _ in range(2)] == ["\ufffdA", "b"]
+    assert [each["name"] for each in api.ok("GET", "/api/collections/clients/records")["items"]] == ["\ufffdA", "b"]
+    assert api.ok("GET", "/api/collections/clients/records/1")["name"] == "\ufffdA"
+
+
 def test_an_own_collection_is_captured_through_renames_until_it_is_not(api: Api, plain: Plain) -> None:
     api.create_open_collection("notes", [{"name": "title", "type": "text"}, {"name": "old", "type": "number"}])
     plain.rowcast("capture", "notes")

@@ -124,7 +124,6 @@ class Dialect:
     `lock` ends a SELECT of rows that are about to be written, `key_lock` of rows that must
     not go away before the commit. `is_json_built` says whether `Field.json_sql` is its SQL. `asked`
     gives a SELECT of a list of lists as rows, with their number and the given columns.
-    `raw_text` reads a text that may hold bytes which are no UTF-8.
     `schema_version` gives a value that is another one once a table has been made. `all_texts` makes one value of
     the texts in a column of all rows of a table that has an `id`.
     """
@@ -157,7 +156,6 @@ class Dialect:
     not_indexed: str
     json_or_empty: str
     whole_number: str
-    raw_text: str
     schema_version: str
     all_texts: str
     version: str
@@ -252,7 +250,6 @@ SQLITE = Dialect(
     not_indexed=" NOT INDEXED",
     json_or_empty="iif(json_valid({}), {}, '{{}}')",
     whole_number="INTEGER",
-    raw_text="CAST({} AS BLOB)",
     schema_version="PRAGMA schema_version",
     all_texts="group_concat({}, '' ORDER BY id)",
     version="SELECT sqlite_version()",

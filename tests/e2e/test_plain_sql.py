@@ -21,7 +21,10 @@ from tests.e2e.server import Kind, Server, environment, running, upsert_superuse
 
 pytestmark = pytest.mark.e2e
 
-_RUN_SQLITE = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], 20); c.executescript(sys.argv[2]); c.close()"
+_RUN_SQLITE = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], 20); c.execute('PRAGMA trusted_schema = OFF');"
+    " c.executescript(sys.argv[2]); c.close()"
+)
 
 LINES = '"Order ""Lines"""'
 
@@ -287,21 +290,32 @@ def test_what_a_delete_brings_about_by_a_foreign_key_is_told(api: Api, plain: Pl
 def test_values_that_rowcast_would_not_have_stored_are_told_as_they_are_read(
     api: Api, plain: Plain, server: Server
 ) -> None:
+    odd = 'é\u2028" \\ \n\r\t \x01'
     stream = EventStream(api, ["lines/*", "clients/*"])
     if server.kind == "postgres":
         plain.run(f"""INSERT INTO {LINES} ("the key", price) VALUES ('n', 'NaN'), ('i', '-Infinity')""")
-        plain.run("INSERT INTO customers VALUES (4, 'é\u2028\"', NULL, 'infinity')")
+        plain.run(f"INSERT INTO customers VALUES (4, '{odd}', NULL, 'infinity')")
     else:
         plain.run(f"""INSERT INTO {LINES} ("the key", price) VALUES ('n', 'text'), ('i', -9e999)""")
-        plain.run("INSERT INTO customers VALUES (4, 'é\u2028\"', 'maybe', x'ff')")
+        plain.run(f"INSERT INTO customers VALUES (4, '{odd}', 'maybe', x'ff')")
     seen = [event(stream)[1] for _ in range(3)]
     assert [each.get("price") for each in seen[:2]] == [0, 0]
     assert {**seen[2], "since": ""} == {
         "collectionId": seen[2]["collectionId"], "collectionName": "clients",
-        "id": "4", "name": 'é\u2028"', "vip": False, "since": "",
+        "id": "4", "name": odd, "vip": False, "since": "",
     }  # fmt: skip
     for each in seen:
         assert api.ok("GET", f"/api/collections/{each['collectionName']}/records/{each['id']}") == each
+
+
+def test_a_text_that_is_no_utf_8_spoils_no_list(api: Api, plain: Plain, server: Server) -> None:
+    if server.kind == "postgres":
+        pytest.skip("its texts are UTF-8")
+    stream = EventStream(api, ["clients/*"])
+    plain.run("INSERT INTO customers (id, name) VALUES (1, CAST(x'ff41' AS TEXT)), (2, 'b')")
+    assert [event(stream)[1]["name"] for _ in range(2)] == ["\ufffdA", "b"]
+    assert [each["name"] for each in api.ok("GET", "/api/collections/clients/records")["items"]] == ["\ufffdA", "b"]
+    assert api.ok("GET", "/api/collections/clients/records/1")["name"] == "\ufffdA"
 
 
 def test_an_own_collection_is_captured_through_renames_until_it_is_not(api: Api, plain: Plain) -> None:
@@ -352,6 +366,24 @@ def test_an_adopted_collection_may_be_renamed_with_what_is_built_on_it(api: Api,
     api.ok("DELETE", "/api/collections/lines")
     api.ok("DELETE", "/api/collections/buyers")
     adopt_tables(plain)
+
+
+def test_a_delete_is_judged_by_the_state_before_it(api: Api, plain: Plain, server: Server) -> None:
+    api.create_open_collection("teams", [{"name": "is_open", "type": "bool"}])
+    target = {"name": "team", "type": "relation", "collectionId": api.ok("GET", "/api/collections/teams")["id"]}
+    api.create_open_collection("tasks", [target])
+    api.ok("PATCH", "/api/collections/tasks", {"listRule": "team.is_open = true"})
+    plain.rowcast("capture", "tasks")
+    stream = EventStream(Api(server.url), ["tasks/*"])
+    plain.run(
+        "INSERT INTO teams (id, is_open) VALUES ('open', 1), ('shut', 0);"
+        "INSERT INTO tasks (id, team) VALUES ('a', 'shut'), ('b', 'open')"
+    )
+    assert told(stream, 1) == [("create", "b")]
+    plain.run("BEGIN; DELETE FROM teams; DELETE FROM tasks; COMMIT")
+    assert told(stream, 1) == [("delete", "b")]
+    for name in ("tasks", "teams"):
+        api.ok("DELETE", f"/api/collections/{name}")
 
 
 def test_truncate_is_told_as_the_delete_of_each_record(api: Api, plain: Plain, server: Server) -> None:

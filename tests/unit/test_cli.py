@@ -351,3 +351,28 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
     )
     assert (run.returncode, run.stdout) == (0, 'superuser "a@example.com" is missing or already deleted\n')
     assert (tmp_path / "pb_data" / "data.db").exists()
+
+
+def test_adopt_and_capture_say_what_they_do(run: Run, tmp_path: Path) -> None:
+    run("superuser", "upsert", "a@example.com", "1234567890")
+    opened = open_directory(tmp_path / "pb_data")
+    with opened.data.write() as tx:
+        tx.run('CREATE TABLE old (id TEXT PRIMARY KEY NOT NULL, "a b" INT, raw BLOB)')
+    opened.close()
+    shown = (
+        'Collection "kept" over the table "old":\n  id: text\n  a_b: number, from the column \'a b\'\n'
+        "  the column 'raw' is left alone: there is no field for the type BLOB\n"
+    )
+    assert run("adopt", "old", "--collection", "kept", "--dry-run").output == f"{shown}Nothing was changed.\n"
+    adopted = run("adopt", "old", "--collection", "kept", "--list-rule", "a_b > 1", "--view-rule=")
+    assert adopted.output == f'{shown}Successfully adopted "old" as the collection "kept"!\n'
+    rules = stored(tmp_path, "SELECT listRule, viewRule, createRule FROM _collections WHERE name = 'kept'")
+    assert rules == [("a_b > 1", "", None)]
+    assert run("capture").output == 'kept: not captured, adopted "old"\n'
+    assert "Successfully captured" in run("capture", "kept").output
+    assert run("capture").output == 'kept: captured, adopted "old"\n'
+    assert "is not told any more" in run("capture", "kept", "--off").output
+    for refused, reason in ((("adopt", "old"), "is that of the collection kept"), (("capture", "no"), "no collection")):
+        result = run(*refused)
+        assert result.exit_code == 1
+        assert reason in result.output

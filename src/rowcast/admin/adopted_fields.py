@@ -103,10 +103,10 @@ def _key_column(found: Found, key: str) -> FoundColumn:
         raise AdoptionError(f"the table {found.table!r} has no column {key!r}")
     if found.key != (key,) and key not in found.unique:
         raise AdoptionError(f"the column {key!r} can't be the id: it is not unique and NOT NULL")
-    if column.is_generated or column.kind not in {"text", "number"} or (column.kind == "number" and not column.whole):
-        raise AdoptionError(
-            f"the column {key!r} can't be the id: ids are texts, uuids or whole numbers, not {column.type or 'any'}"
-        )
+    is_usable = column.whole if column.kind == "number" else column.kind == "text" and column.type
+    if column.is_generated or not is_usable:
+        kind = column.type or "anything"
+        raise AdoptionError(f"the column {key!r} can't be the id: ids are texts, uuids or whole numbers, not {kind}")
     return column
 
 

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rowcast.realtime.log_rows import change_of, row_of, selected
+from rowcast.realtime.log_rows import COLUMNS, change_of, row_of
 from rowcast.realtime.numbers import Numbers, OneWriter
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
@@ -161,8 +161,7 @@ class ChangeLog:
 
     def _stored(self, reader: Reader, number: int, end: int, limit: int) -> list[Logged]:
         rows = reader.rows(
-            f"SELECT {selected(reader.dialect)} FROM {CHANGES_TABLE}"
-            " WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+            f"SELECT {COLUMNS} FROM {CHANGES_TABLE} WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
             [number, end, limit],
         )
         return [change_of(self._catalog.current, row) for row in rows]

@@ -14,7 +14,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
 from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
 from rowcast.schema.rows import from_row, new_record, to_row
-from rowcast.sql import Dialect, Row, SQLValue
+from rowcast.sql import Row, SQLValue
 
 _MESSAGE = "message"
 """The action of a row that holds what the application told: the topic stands for the collection."""
@@ -22,15 +22,11 @@ _MESSAGE = "message"
 _ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
 _INT64 = 2**63
 
+COLUMNS = "number, tag, action, collection, row, previous"
+"""The columns of the log in the order in which `change_of` reads them."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, bool | int | float | str | list[str] | None]).decode
-
-
-def selected(dialect: Dialect) -> str:
-    """Return the columns of the log in the order in which `change_of` reads them."""
-    return ", ".join(
-        ("number", "tag", "action", "collection", *(dialect.raw_text.format(name) for name in ("row", "previous")))
-    )
 
 
 def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
@@ -60,7 +56,7 @@ def change_of(catalog: Catalog, row: Row) -> Logged:
     number, tag, action, collection_id, values, previous = row
     position = Position(int(number or 0), str(tag))
     if action == _MESSAGE:
-        return Message(str(collection_id), _text(values).encode(), position)
+        return Message(str(collection_id), str(values).encode(), position)
     collection = catalog.find(str(collection_id))
     if collection is None:
         # Nobody can listen to a collection that is gone.
@@ -84,17 +80,13 @@ def _record(collection: Collection, values: dict[str, SQLValue]) -> Record:
     return from_row(collection, [values.get(field.id) for field in collection.fields])
 
 
-def _text(value: SQLValue) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
 def _values(text: SQLValue) -> dict[str, SQLValue]:
-    return {key: _value(value) for key, value in _decode(_text(text)).items()}
+    return {key: _value(value) for key, value in _decode(str(text)).items()}
 
 
 def _value(value: bool | float | str | list[str] | None) -> SQLValue:
     if isinstance(value, list):
-        # A BLOB, in hexadecimal digits.
+        # A BLOB, or a text with odd characters, in hexadecimal digits.
         return bytes.fromhex(value[0]) if value else b""
     # As a column gives it.
     return float(value) if isinstance(value, int) and not -_INT64 <= value < _INT64 else value

@@ -115,7 +115,6 @@ POSTGRES = Dialect(
     not_indexed="",
     json_or_empty="CASE WHEN {} IS JSON THEN {} ELSE '{{}}' END",
     whole_number="numeric",
-    raw_text="{}",
     version="SELECT current_setting('server_version')",
     schema_version="SELECT to_regclass('{}')::text",
     all_texts="md5(string_agg({}, '' ORDER BY id))",

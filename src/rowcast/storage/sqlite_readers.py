@@ -149,6 +149,8 @@ class Statements:
         """Return all rows."""
         try:
             found: list[Row] = self._cursor.execute(sql, params).fetchall()
+        except UnicodeDecodeError:
+            return self._lossy(sql, params)
         except RAISED as error:
             raise self._failed(error) from error
         return found
@@ -157,6 +159,8 @@ class Statements:
         """Return the first row, or None."""
         try:
             found: Row | None = self._cursor.execute(sql, params).fetchone()
+        except UnicodeDecodeError:
+            return next(iter(self._lossy(sql, params)), None)
         except RAISED as error:
             raise self._failed(error) from error
         return found
@@ -165,9 +169,32 @@ class Statements:
         """Return the first column of the first row, or None."""
         try:
             found: Row | None = self._cursor.execute(sql, params).fetchone()
+        except UnicodeDecodeError:
+            found = next(iter(self._lossy(sql, params)), None)
         except RAISED as error:
             raise self._failed(error) from error
         return None if found is None else found[0]
+
+    def _lossy(self, sql: str, params: Sequence[SQLValue]) -> list[Row]:
+        """Return the rows of a SELECT of which some text is no UTF-8: what is none of it becomes U+FFFD."""
+        try:
+            self._cursor.execute(sql, params)
+            names = [f"c{number}" for number in range(len(self._cursor.get_description()))]
+            values = ",".join(
+                f"typeof({name}) = 'text', CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"
+                for name in names
+            )
+            statement = f"WITH r({','.join(names)}) AS ({sql}) SELECT {values} FROM r"
+            found = self._cursor.execute(statement, params).fetchall()
+        except RAISED as error:
+            raise self._failed(error) from error
+        return [
+            tuple(
+                value.decode(errors="replace") if is_text else value
+                for is_text, value in zip(row[::2], row[1::2], strict=True)
+            )
+            for row in found
+        ]
 
     def _failed(self, error: Exception) -> Exception:
         return translate(error)

@@ -25,6 +25,10 @@ OWN_WRITE = "ROWCAST_WRITES "
 _LOG = "_rowcast_changes"
 _AFFINITY = {"text": "TEXT", "date": "TEXT", "number": "NUMERIC", "bool": "NUMERIC"}
 _MOST = "1.7976931348623157e308"
+_ESCAPES = (("'\\'", "\\\\"), ("'\"'", '\\"'), ("char(10)", "\\n"), ("char(13)", "\\r"), ("char(9)", "\\t"))
+_ODD = "'*[' || char(1) || '-' || char(8) || char(11) || char(12) || char(14) || '-' || char(31) || ']*'"
+"""Matches a text with a control character that has no escape of one letter."""
+
 _TRIGGERS = ("insert", "update", "move", "delete")
 
 
@@ -147,7 +151,7 @@ def _log(action: str, collection_id: str, key: str, row: str, before: str = "'{}
 
 
 def _row(parts: Sequence[Part], prefix: str) -> str:
-    """Return the JSON of a row; a BLOB, which JSON has no form for, is a list with its digits."""
+    """Return the JSON of a row; a BLOB, or a text without a plain form in JSON, is a list with its bytes in digits."""
     pieces = [f"{label(part)} || {_json(f'{prefix}.{quote(part.column.name)}')}" for part in parts]
     return f"'{{' || substr({concatenated(pieces)}, 2) || '}}'"
 
@@ -163,9 +167,18 @@ def _before(parts: Sequence[Part]) -> str:
     return f"'{{' || substr({concatenated(pieces)}, 2) || '}}'"
 
 
+def _text(column: str) -> str:
+    """Return the JSON of a text. Functions for JSON are not everywhere, and some versions refuse them in triggers."""
+    escaped = column
+    for plain, written in _ESCAPES:
+        escaped = f"replace({escaped}, {plain}, {literal(written)})"
+    has_odd = f"{column} GLOB {_ODD} OR instr(CAST({column} AS BLOB), x'00')"
+    return f"""CASE WHEN {has_odd} THEN '["' || hex({column}) || '"]' ELSE '"' || {escaped} || '"' END"""
+
+
 def _json(column: str) -> str:
     return (
-        f"CASE typeof({column}) WHEN 'text' THEN json_quote({column}) WHEN 'integer' THEN {column} WHEN 'real' THEN"
+        f"CASE typeof({column}) WHEN 'text' THEN {_text(column)} WHEN 'integer' THEN {column} WHEN 'real' THEN"
         f" CASE WHEN abs({column}) <= {_MOST} THEN printf('%!.17g', {column}) ELSE '0' END"
         f""" WHEN 'blob' THEN '["' || hex({column}) || '"]' ELSE 'null' END"""
     )

@@ -13,6 +13,7 @@ from rowcast.admin.copying import copy_database
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.numbers import numbers_of
 from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.record import Change
 from rowcast.sql import Row, SQLValue
 from rowcast.storage.directory import DataDir, open_directory
 from rowcast.storage.sqlite import SQLiteStorage
@@ -109,6 +110,14 @@ def test_what_can_not_be_adopted_is_told_and_left_alone(
         place.adopting.adopt(table, name=name, key=key, is_captured=True)
     assert str(raised.value).startswith(reason)
     assert place.adopting.captured() == []
+
+
+def test_a_key_without_a_type_is_no_id(tmp_path: Path) -> None:
+    place = Place(tmp_path / "pb_data", "")
+    place.run("CREATE TABLE odd (id PRIMARY KEY NOT NULL)")
+    with pytest.raises(AdoptionError, match="ids are texts, uuids or whole numbers, not anything"):
+        place.adopting.adopt("odd", name="x")
+    place.directory.close()
 
 
 def test_a_broken_rule_is_refused(place: Place) -> None:
@@ -316,3 +325,14 @@ def test_nobody_else_may_use_what_logs(on_postgres: Place) -> None:
     rights = "SELECT DISTINCT has_function_privilege('pg_monitor', oid, 'EXECUTE') FROM pg_proc WHERE proname LIKE ?"
     with on_postgres.storage.read() as reader:
         assert reader.rows(rights, ["%rowcast_capture%"]) == reader.rows(rights, ["%rowcast_truncate%"]) == [(0,)]
+
+
+def test_a_text_that_is_no_text_is_read_as_far_as_it_can_be(tmp_path: Path) -> None:
+    place = Place(tmp_path / "pb_data", "")
+    place.adopting.capture("users")
+    place.run("""INSERT INTO users (id, name, avatar) VALUES ('u', CAST(x'ff41' AS TEXT), x'ff42')""")
+    with place.storage.read() as reader:
+        (change,) = place.log.behind(reader, 0, 1, 10)
+    assert isinstance(change, Change)
+    assert (change.record.text("name"), change.record.text("avatar")) == ("\ufffdA", "\ufffdB")
+    place.directory.close()

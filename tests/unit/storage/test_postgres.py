@@ -317,6 +317,14 @@ def test_a_view_steps_aside_while_a_column_is_converted(storage: PostgresStorage
         assert tx.rows("SELECT tags FROM seen") == [('["a"]',)]
 
 
+def test_numbers_that_no_float_holds_are_infinite(storage: PostgresStorage) -> None:
+    with storage.read() as reader:
+        row = reader.row(
+            "SELECT 1e400::numeric, -1e400::numeric, -9223372036854775808::numeric, 1e19::numeric, -7::numeric"
+        )
+    assert row == (float("inf"), float("-inf"), -(2**63), 1e19, -7)
+
+
 def test_many_rows_lose_what_no_text_can_hold(storage: PostgresStorage) -> None:
     with storage.write() as tx:
         tx.run("CREATE TABLE c (id text)")

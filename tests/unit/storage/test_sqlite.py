@@ -439,3 +439,16 @@ def test_a_write_through_the_triggers_of_a_view_counts(storage: SQLiteStorage) -
         tx.run("CREATE TRIGGER vd INSTEAD OF DELETE ON v BEGIN DELETE FROM t WHERE id = OLD.id; END")
         assert tx.run("INSERT INTO v VALUES ('a')") == 1
         assert [tx.run("DELETE FROM v WHERE id = ?", (id,)) for id in ("b", "a", "a")] == [0, 1, 0]
+
+
+def test_a_text_that_is_no_utf_8_is_read_as_far_as_it_can_be(storage: SQLiteStorage) -> None:
+    with storage.write() as tx:
+        tx.run("INSERT INTO t (id, a, b) VALUES ('b', CAST(x'ff41' AS TEXT), x'ff'), ('a', 'ä', 5), ('c', NULL, 'x')")
+    sql = "SELECT id, a, b, 1.5 FROM t WHERE id >= ? ORDER BY id"
+    expected = [("a", "ä", "5", 1.5), ("b", "\ufffdA", b"\xff", 1.5), ("c", None, "x", 1.5)]
+    with storage.read() as reader:
+        assert reader.rows(sql, ["a"]) == expected
+        assert reader.row(sql, ["b"]) == expected[1]
+        assert reader.value("SELECT json_object('a', a) FROM t WHERE id = 'b'") == '{"a":"\ufffdA"}'
+    with storage.write() as tx:
+        assert tx.rows(f"WITH x AS ({sql}) SELECT * FROM x LIMIT 9", [""]) == expected

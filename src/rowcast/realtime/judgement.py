@@ -11,7 +11,7 @@ come and go. Rule 2: a verdict is never kept beyond the change that it was asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -34,6 +34,9 @@ Some = Sequence[Account] | None
 """Some accounts of a kind in a group; None for all of them."""
 
 _NOBODY: Sequence[Account] = ()
+
+MANY_ACCOUNTS = 32
+"""From how many on it is asked first who can come into question, where a rule goes over relations."""
 
 
 def reads_rows(collection: Collection, rules: Rules, catalog: Catalog) -> bool:
@@ -65,6 +68,8 @@ class Judgement:
         self._verdicts: dict[tuple[object, ...], dict[Account | None, bool]] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
         self._earlier: Judgement | None = None
+        # By rule and kind of account: what `Rules.reached` gave.
+        self._reaches: dict[tuple[object, ...], tuple[str, set[str]] | None] = {}
         # Accounts that are judged with other values than they have now.
         self._records: dict[Account, Record] = {}
 
@@ -161,7 +166,26 @@ class Judgement:
             having = self._accounts.with_value(kind, owner.name, value) if isinstance(value, str) else ()
             found = {*having, *(self._accounts.with_value(kind, owner.name, "") if value != "" else ())}
             return [account for account in {*found, *self._records} if account in members]
-        return tuple(members)
+        if is_filter or len(members) < MANY_ACCOUNTS:
+            return tuple(members)
+        return self._reached(kind, one, text, members)
+
+    def _reached(self, kind: str, one: Account, text: str, members: Mapping[Account, object]) -> Sequence[Account]:
+        """Return the accounts in a group that a rule which goes over relations may hold for.
+
+        Asking for all who are connected would cost by their number; what the record leads to is mostly little.
+        """
+        key = (text, one.collection)
+        if key not in self._reaches:
+            self._reaches[key] = self._rules.reached(
+                self._reader, text, self._record, one.collection, row=self._row, most=len(members)
+            )
+        reached = self._reaches[key]
+        if reached is None:
+            return tuple(members)
+        name, values = reached
+        found = {account for value in {*values, ""} for account in self._accounts.with_value(kind, name, value)}
+        return [account for account in {*found, *self._records} if account in members]
 
     def _ask(
         self, accounts: Sequence[Account], text: str, subscription: Subscription, *, is_filter: bool

@@ -134,7 +134,7 @@ class ChangeLog:
             gone = len(self._recent) + len(changes) - _IN_MEMORY
             dropped = [*self._recent, *changes][gone - 1]
             self._memory_start = dropped.position or self._memory_start
-        self._recent.extend(replace(each, before=None) if isinstance(each, Change) else each for each in changes)
+        self._recent.extend(map(_without_state, changes))
         self._end = changes[-1].position or self._end
 
     def skip_to(self, position: Position) -> None:
@@ -324,6 +324,11 @@ class ChangeLog:
         record = _record(collection, values)
         earlier = _record(collection, {**values, **before}) if action == "update" else None
         return Change(_ACTIONS[str(action)], record, earlier, position)
+
+
+def _without_state(each: Logged) -> Logged:
+    """Return a change that holds no snapshot: what is kept here is kept for long."""
+    return replace(each, before=None) if isinstance(each, Change) and each.before is not None else each
 
 
 def _no_change(message: Message) -> Change:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from rowcast import encoding
 from rowcast.errors import BadRequestError, FilterError
@@ -28,6 +28,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
+from rowcast.sql import SQLValue
 from rowcast.storage import Reader
 
 Some = Sequence[Account] | None
@@ -63,7 +64,6 @@ class Judgement:
         self._rules = rules
         self._output = output
         self._accounts = accounts
-        self._row = to_row(change.record)
         # By text, use, kind and options where they are read: account (None for all of the kind) -> verdict.
         self._verdicts: dict[tuple[object, ...], dict[Account | None, bool]] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
@@ -72,6 +72,11 @@ class Judgement:
         self._reaches: dict[tuple[object, ...], tuple[str, set[str]] | None] = {}
         # Accounts that are judged with other values than they have now.
         self._records: dict[Account, Record] = {}
+
+    @cached_property
+    def _row(self) -> dict[str, SQLValue]:
+        """The record as a rule reads it; an empty rule does not."""
+        return to_row(self._record)
 
     def deliveries(self, addressees: Iterable[Addressee]) -> Iterator[Delivery]:
         """Judge the change for each addressee and encode it for those who may see it."""

@@ -54,6 +54,15 @@ def reads_rows(collection: Collection, rules: Rules, catalog: Catalog) -> bool:
         return True
 
 
+def _any_of(members: Mapping[Account, object]) -> Account | None:
+    """Return one of the accounts, None where there is none; not by a copy, since there may be very many."""
+    while True:
+        try:
+            return next(iter(members), None)
+        except RuntimeError:
+            continue  # The event loop has changed it just now, while this runs in a thread.
+
+
 class Judgement:
     """The verdicts and bodies for one change; made for it and thrown away with it."""
 
@@ -83,7 +92,7 @@ class Judgement:
         for addressee in addressees:
             group = addressee.group
             for kind, members in tuple(group.members.items()):
-                one = next(iter(tuple(members)), None)
+                one = _any_of(members)
                 if one is None:
                     continue
                 some = self._seeing(addressee, kind, one)

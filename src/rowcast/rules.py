@@ -19,7 +19,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
-from rowcast.sql import SQLValue, quote
+from rowcast.sql import Input, SQLValue, quote
 from rowcast.storage import Reader
 
 Row = Mapping[str, SQLValue]
@@ -42,6 +42,16 @@ class RuleReads:
 
 
 @dataclass(frozen=True, slots=True)
+class _Reach:
+    """What gives the texts of which an account must have one as `name` for a rule to hold."""
+
+    name: str
+    value: str
+    joins: str
+    params: tuple[SQLValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Judge:
     """One text compiled for one collection, kind of account and use."""
 
@@ -50,6 +60,7 @@ class _Judge:
     closure: Closure | None
     reads: RuleReads
     owners: tuple[filters.AuthEquality, ...]
+    reach: _Reach | None
 
 
 class Rules:
@@ -143,6 +154,26 @@ class Rules:
         """Return the conditions `field = @request.auth.<name>` without which a rule can't hold. Raises FilterError."""
         return self._compiled(text, collection, auth_collection, is_new=False, is_filter=False).owners
 
+    def reached(
+        self, reader: Reader, text: str, record: Record, auth_collection: Collection | None, *, row: Row, most: int
+    ) -> tuple[str, set[str]] | None:
+        """Return the name of a text of the account, and the values of which it must have one for a rule to hold.
+
+        They are found behind the relations of `record`; an account whose text is empty is left to the rule. None
+        where the rule asks for no such thing, or there are more than `most`. Raises FilterError.
+        """
+        judge = self._compiled(text, record.collection, auth_collection, is_new=False, is_filter=False)
+        reach = judge.reach
+        if reach is None:
+            return None
+        source, params = filters.row_image(judge.scope, row)
+        found = reader.rows(
+            f"SELECT DISTINCT {reach.value} FROM {source} {reach.joins} LIMIT ?", [*params, *reach.params, most + 1]
+        )
+        if len(found) > most:
+            return None
+        return reach.name, {value for (value,) in found if isinstance(value, str)}
+
     def reads(
         self, text: str, collection: Collection, auth_collection: Collection | None, *, is_filter: bool = False
     ) -> RuleReads:
@@ -193,7 +224,18 @@ def _compile(text: str, scope: Scope, is_filter: bool) -> _Judge:
             rows=not program.is_local,
         ),
         owners=() if is_filter else filters.auth_equalities(text, scope),
+        reach=None if is_filter else _reach(text, scope),
     )
+
+
+def _reach(text: str, scope: Scope) -> _Reach | None:
+    for reach in filters.auth_reaches(text, scope):
+        found = filters.reached(reach.column, scope)
+        params = (*found.value.params, *found.joins.params)
+        if not found.value.params and not any(isinstance(param, Input) for param in params):
+            values = [param for param in params if not isinstance(param, Input)]
+            return _Reach(reach.name, found.value.text, found.joins.text, tuple(values))
+    return None
 
 
 def _judge_image(reader: Reader, judge: _Judge, record: Record, request: RequestInfo, row: Row | None) -> bool:

@@ -11,14 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from rowcast.realtime import judgement
 from tests.property.play import play
 from tests.property.scenarios import Scenario, scenarios
 
 pytestmark = [pytest.mark.property, pytest.mark.timeout(3600)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_accounts_are_many() -> Iterator[None]:
+    """Rules over relations look for who can come into question already where two accounts listen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "MANY_ACCOUNTS", 2)
+        yield
+
 
 EXAMPLES = int(os.environ.get("ROWCAST_BRUTE_FORCE", "80"))
 

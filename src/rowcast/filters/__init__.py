@@ -9,21 +9,25 @@ who calls.
 
 from __future__ import annotations
 
-from rowcast.filters.analysis import AuthEquality, auth_equalities
+from rowcast.filters.analysis import AuthEquality, AuthReach, auth_equalities, auth_reaches
 from rowcast.filters.closures import Predicate, closure
 from rowcast.filters.program import Bound, Program, compile, row_image  # noqa: A004 -- what it does
 from rowcast.filters.scope import MAX_LENGTH, Part, Scope
+from rowcast.filters.statement import reached
 
 __all__ = [
     "MAX_LENGTH",
     "AuthEquality",
+    "AuthReach",
     "Bound",
     "Part",
     "Predicate",
     "Program",
     "Scope",
     "auth_equalities",
+    "auth_reaches",
     "closure",
     "compile",
+    "reached",
     "row_image",
 ]

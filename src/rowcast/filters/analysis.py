@@ -55,6 +55,38 @@ def auth_equalities(text: str, scope: Scope) -> tuple[AuthEquality, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class AuthReach:
+    """A condition `path = @request.auth.<name>` that must hold for a rule to hold, over relations of the base row.
+
+    `column` is a text of the rows that the path leads to. Where the value of the account is not empty,
+    the condition can only hold where one of them has it.
+    """
+
+    column: Column
+    name: str
+
+
+def auth_reaches(text: str, scope: Scope) -> tuple[AuthReach, ...]:
+    """Return the top-level `&&` conditions of a rule that ask a text behind a relation to be one of the account.
+
+    Empty for guests and where there is none. Raises FilterError.
+    """
+    context = Context(scope, Row(Root(Start.BASE, scope.collection)))
+    found = []
+    for test in conjuncts(resolve.condition(text, context)):
+        if test.sign == "=":
+            for column, value in ((test.left, test.right), (test.right, test.left)):
+                name = _account_text(value)
+                if name and isinstance(column, Column) and is_text(column) and _is_behind_base(column.row):
+                    found.append(AuthReach(column, name))
+    return tuple(found)
+
+
+def _is_behind_base(row: Row) -> bool:
+    return bool(row.hops) and row.root.start is Start.BASE and row.root.guard is None
+
+
 def _account_text(operand: Operand) -> str:
     """Return the name of a text of the account, "" for all else."""
     if isinstance(operand, Given) and operand.key in {"auth.id", "auth.email"}:

@@ -49,6 +49,19 @@ def write(
     return _Writer(scope, facts).statement(conditions, order)
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """SQL that gives the values of one column behind the base row: `SELECT DISTINCT {value} FROM <base> {joins}`."""
+
+    joins: Fragment
+    value: Fragment
+
+
+def reached(column: Column, scope: Scope) -> Reached:
+    """Return the SQL for the values that a column has in the rows that its path leads to."""
+    return _Writer(scope, frozenset()).reached(column)
+
+
 class _Writer:
     def __init__(self, scope: Scope, facts: frozenset[str]) -> None:
         self._scope = scope
@@ -66,6 +79,10 @@ class _Writer:
             terms.append(self._first_of(number))
         order_by = joined(", ", terms)
         return Statement(where, joined(" ", self._rows.joins), order_by, distinct=self._rows.repeats)
+
+    def reached(self, column: Column) -> Reached:
+        value = self._terms.term(column).sql
+        return Reached(joined(" ", self._rows.joins), value)
 
     def _condition(self, condition: Condition) -> Fragment:
         if isinstance(condition, Test):

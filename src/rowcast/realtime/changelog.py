@@ -124,7 +124,7 @@ class ChangeLog:
             gone = len(self._recent) + len(changes) - _IN_MEMORY
             dropped = [*self._recent, *changes][gone - 1]
             self._memory_start = dropped.position or self._memory_start
-        self._recent.extend(replace(each, before=None) if isinstance(each, Change) else each for each in changes)
+        self._recent.extend(map(_without_state, changes))
         self._end = changes[-1].position or self._end
 
     def skip_to(self, position: Position) -> None:
@@ -303,6 +303,11 @@ class ChangeLog:
         tx.run(f"DELETE FROM {CHANGES_TABLE} WHERE number < ?", [kept_from])
         if not self.numbers.is_dense:
             tx.run(_NOTE_DROPPED, [str(kept_from - 1)])
+
+
+def _without_state(each: Logged) -> Logged:
+    """Return a change that holds no snapshot: what is kept here is kept for long."""
+    return replace(each, before=None) if isinstance(each, Change) and each.before is not None else each
 
 
 def _no_change(message: Message) -> Change:

@@ -11,9 +11,9 @@ come and go. Rule 2: a verdict is never kept beyond the change that it was asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from rowcast import encoding
 from rowcast.errors import BadRequestError, FilterError
@@ -28,12 +28,16 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
+from rowcast.sql import SQLValue
 from rowcast.storage import Reader
 
 Some = Sequence[Account] | None
 """Some accounts of a kind in a group; None for all of them."""
 
 _NOBODY: Sequence[Account] = ()
+
+MANY_ACCOUNTS = 32
+"""From how many on it is asked first who can come into question, where a rule goes over relations."""
 
 
 def reads_rows(collection: Collection, rules: Rules, catalog: Catalog) -> bool:
@@ -50,6 +54,15 @@ def reads_rows(collection: Collection, rules: Rules, catalog: Catalog) -> bool:
         return True
 
 
+def _any_of(members: Mapping[Account, object]) -> Account | None:
+    """Return one of the accounts, None where there is none; not by a copy, since there may be very many."""
+    while True:
+        try:
+            return next(iter(members), None)
+        except RuntimeError:
+            continue  # The event loop has changed it just now, while this runs in a thread.
+
+
 class Judgement:
     """The verdicts and bodies for one change; made for it and thrown away with it."""
 
@@ -60,20 +73,26 @@ class Judgement:
         self._rules = rules
         self._output = output
         self._accounts = accounts
-        self._row = to_row(change.record)
         # By text, use, kind and options where they are read: account (None for all of the kind) -> verdict.
         self._verdicts: dict[tuple[object, ...], dict[Account | None, bool]] = {}
         self._bodies: dict[tuple[object, ...], bytes] = {}
         self._earlier: Judgement | None = None
+        # By rule and kind of account: what `Rules.reached` gave.
+        self._reaches: dict[tuple[object, ...], tuple[str, set[str]] | None] = {}
         # Accounts that are judged with other values than they have now.
         self._records: dict[Account, Record] = {}
+
+    @cached_property
+    def _row(self) -> dict[str, SQLValue]:
+        """The record as a rule reads it; an empty rule does not."""
+        return to_row(self._record)
 
     def deliveries(self, addressees: Iterable[Addressee]) -> Iterator[Delivery]:
         """Judge the change for each addressee and encode it for those who may see it."""
         for addressee in addressees:
             group = addressee.group
             for kind, members in tuple(group.members.items()):
-                one = next(iter(tuple(members)), None)
+                one = _any_of(members)
                 if one is None:
                     continue
                 some = self._seeing(addressee, kind, one)
@@ -161,7 +180,26 @@ class Judgement:
             having = self._accounts.with_value(kind, owner.name, value) if isinstance(value, str) else ()
             found = {*having, *(self._accounts.with_value(kind, owner.name, "") if value != "" else ())}
             return [account for account in {*found, *self._records} if account in members]
-        return tuple(members)
+        if is_filter or len(members) < MANY_ACCOUNTS:
+            return tuple(members)
+        return self._reached(kind, one, text, members)
+
+    def _reached(self, kind: str, one: Account, text: str, members: Mapping[Account, object]) -> Sequence[Account]:
+        """Return the accounts in a group that a rule which goes over relations may hold for.
+
+        Asking for all who are connected would cost by their number; what the record leads to is mostly little.
+        """
+        key = (text, one.collection)
+        if key not in self._reaches:
+            self._reaches[key] = self._rules.reached(
+                self._reader, text, self._record, one.collection, row=self._row, most=len(members)
+            )
+        reached = self._reaches[key]
+        if reached is None:
+            return tuple(members)
+        name, values = reached
+        found = {account for value in {*values, ""} for account in self._accounts.with_value(kind, name, value)}
+        return [account for account in {*found, *self._records} if account in members]
 
     def _ask(
         self, accounts: Sequence[Account], text: str, subscription: Subscription, *, is_filter: bool

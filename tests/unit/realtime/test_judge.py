@@ -122,3 +122,71 @@ def _sleepers(engine: Engine) -> int:
             " AND datname = current_database()"
         )
     return int(found or 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "heard_by"),
+    [
+        ("room.members.id ?= @request.auth.id", [0, 1, 2]),
+        ("room.members.id ?= @request.auth.id && room.name = 'r'", [0, 1, 2]),
+        ("room.members.id ?= @request.auth.id && room.name = 'x'", []),
+        ("room.members.team ?= @request.auth.team", [0, 1, 2, 40]),
+        ("@request.auth.id ?= room.members.id || team = @request.auth.team", [0, 1, 2, 40]),
+        ("room.members.id = @request.auth.id", []),
+        ("room.lead.id = @request.auth.id", [1]),
+        ("room.seats_via_room.who ?= @request.auth.id", [3]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_rule_over_relations_finds_its_accounts_among_many(rule: str, heard_by: list[int], kind: str) -> None:
+    async def story(database: str) -> list[int]:
+        async with Engine(database=database) as engine:
+            make_rooms(engine, rule)
+            accounts = [new_record(engine.of("people")) for _ in range(60)]
+            for number, account in enumerate(accounts):
+                account.values |= {"id": f"p{number:014d}", "team": {40: "t0"}.get(number, f"t{number}")}
+                account.values["tokenKey"] = f"k{number}"
+            store_room(engine, accounts)
+            for number, account in enumerate(accounts):
+                engine.connect(str(number))
+                engine.subscribe(str(number), ["posts/*"], account)
+            post = new_record(engine.of("posts"))
+            post.values |= {"id": "a00000000000000", "room": "r00000000000000", "team": "t0"}
+            with engine.storage.write() as tx:
+                engine.records.save(tx, post, validate=False)
+            await engine.settle()
+            return [number for number in range(60) if engine.received(str(number))]
+
+    database = postgres.new_database() if kind == "postgres" else ""
+    assert asyncio.run(story(database)) == heard_by
+    if database:
+        postgres.drop_database(database)
+
+
+def make_rooms(engine: Engine, rule: str) -> None:
+    team = {"name": "team", "type": "text"}
+    engine.collections.create({"name": "people", "type": "auth", "fields": [team]})
+    person = {"type": "relation", "collectionId": engine.of("people").id}
+    fields = [
+        {"name": "name", "type": "text"},
+        {**person, "name": "members", "maxSelect": 99},
+        {**person, "name": "lead", "maxSelect": 1},
+    ]
+    engine.collections.create({"name": "rooms", "type": "base", "fields": fields})
+    room = {"name": "room", "type": "relation", "collectionId": engine.of("rooms").id, "maxSelect": 1}
+    engine.collections.create({"name": "seats", "type": "base", "fields": [room, {"name": "who", "type": "text"}]})
+    engine.collections.create({"name": "posts", "type": "base", "fields": [room, team], "listRule": rule})
+
+
+def store_room(engine: Engine, accounts: list[Record]) -> None:
+    """Store a room of the first three accounts, which the second leads, and a seat of the fourth in it."""
+    with engine.storage.write() as tx:
+        for account in accounts[:3]:
+            row = [account.id, f"{account.id}@example.com", account.text("tokenKey"), account.text("team")]
+            tx.run('INSERT INTO people (id, email, "tokenKey", team) VALUES (?, ?, ?, ?)', row)
+        room, seat = new_record(engine.of("rooms")), new_record(engine.of("seats"))
+        room.values |= {"id": "r00000000000000", "name": "r", "members": [account.id for account in accounts[:3]]}
+        room.values["lead"] = accounts[1].id
+        seat.values |= {"id": "s00000000000000", "room": room.id, "who": accounts[3].id}
+        engine.records.save(tx, room, validate=False)
+        engine.records.save(tx, seat, validate=False)

@@ -105,7 +105,9 @@ class PostgresServer:
 
     def cut(self) -> int:
         """Break all connections but one's own; return how many."""
-        statement = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rowcast'"
+        statement = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'rowcast%'"
+        )
         with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
             found = connection.execute(statement).fetchone()
         return int(found[0]) if found is not None else 0

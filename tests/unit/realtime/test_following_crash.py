@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -23,9 +24,10 @@ def catch_up(node: Node) -> None:
     while True:
         try:
             node.follower.catch_up()
-            return
         except UnavailableError:
             assert time.monotonic() < until
+        else:
+            return
 
 
 def heard(node: Node) -> list[str]:
@@ -38,7 +40,7 @@ def test_what_has_numbers_that_a_crash_took_back_is_told_in_order(tmp_path: Path
         node = Node(tmp_path / "pb_data", server.url())
         try:
             node.write("before")
-            with psycopg.connect(server.url()) as other:
+            with closing(psycopg.connect(server.url())) as other:
                 other.execute(f"SELECT pg_advisory_xact_lock_shared({ManyWriters.lock})")
                 other.execute("SELECT nextval('_rowcast_numbers') FROM generate_series(1, 40)")
                 catch_up(node)

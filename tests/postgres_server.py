@@ -26,7 +26,8 @@ import psycopg
 from tests.redis_server import free_port
 
 _READY_WITHIN_S = 60.0
-_OPTIONS = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "max_connections=300")
+_OPTIONS = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "wal_writer_delay=10000", "max_connections=300")
+"""What is written and not committed reaches the disk late, so that a kill loses it."""
 
 
 @dataclass
@@ -104,7 +105,9 @@ class PostgresServer:
 
     def cut(self) -> int:
         """Break all connections but one's own; return how many."""
-        statement = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rowcast'"
+        statement = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'rowcast%'"
+        )
         with psycopg.connect(self.url(), autocommit=True, connect_timeout=5) as connection:
             found = connection.execute(statement).fetchone()
         return int(found[0]) if found is not None else 0

@@ -108,6 +108,8 @@ def test_requests_are_refused_and_streams_stay_open(
         first, *others = took_s.values()
         assert first < ANSWERED_S
         assert max(others) < 2.0, took_s
+        # Nobody must restart the server for it.
+        assert guest.call("GET", "/api/health")[0] == 200
     finally:
         end(database)
     made = back(root)

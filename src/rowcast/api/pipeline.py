@@ -131,7 +131,8 @@ class Pipeline:
         return self._routes.match(scope["method"], paths(scope)[1])[0].path or STATIC
 
     async def _answer(self, request: Request, route: Route) -> Answer:
-        await self._freshen()
+        if route.needs_database:
+            await self._freshen()
         settings = self._settings.current
         request.address = request.locate(settings.trusted_proxy)
         token = bearer(request.headers.get(b"authorization"))

@@ -28,6 +28,7 @@ class Route:
     missing: what is said where there is no such collection.
     body_limit: how many bytes the body of a request may have.
     is_success_logged: whether a request that succeeds is in the activity log.
+    needs_database: whether what other processes have changed counts, which only the database knows.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route:
     missing: str = "Missing or invalid collection context."
     body_limit: Callable[[Request], int] | None = None
     is_success_logged: bool = True
+    needs_database: bool = True
 
 
 def superuser_only(request: Request) -> None:

@@ -301,7 +301,8 @@ class Follower:
         if decided is not None:
             seen = self._changes.numbers.seen
             self.behind.look(seen, seen - decided)
-        if decided is not None and decided <= self._read:
+        # After a crash of the database it may be lower: numbers that nobody has committed are given again.
+        if decided is not None and decided == self._read:
             self._fresh.refresh()
             return True
         is_kept = False

@@ -11,7 +11,8 @@ commit, so that of two that touch one row the later has the higher number; but o
 may commit after one with a higher. So a reader goes only as far as all numbers are decided.
 Whoever takes numbers first takes a shared advisory lock, until the end of the transaction. A look reads
 the last number and then who holds that lock: once none of those holds it any more, all numbers up to
-there are decided, committed or never used. Transactions of other applications do not matter for it.
+there are decided, committed or never used. Transactions of other applications do not matter for it. A crash of
+the server takes numbers back that nobody has committed, so what was seen before it is forgotten.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from rowcast.storage.postgres_sources import NUMBERS, PENDING_LOCK
 
 _SEQUENCE = NUMBERS
 _TRIM_LOCK = 7_240_033
+
+_LIFE = "CAST((SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter) AS text)"
+"""What a crash changes, and everybody may read: statistics do not outlive it."""
 
 _MOST_LOOKS = 64
 
@@ -105,6 +109,7 @@ class ManyWriters:
     def __init__(self) -> None:
         self._looks: deque[tuple[int, set[SQLValue]]] = deque(maxlen=_MOST_LOOKS)
         self._decided = 0
+        self._life: SQLValue = None
         self.seen = 0
         self.is_waiting = False
 
@@ -126,9 +131,13 @@ class ManyWriters:
         """Look again; return how far all numbers are decided."""
         with storage.read() as reader:
             # In this order: who takes a number between the two is among the holders or above it.
-            last = int(reader.value(f"SELECT last_value FROM {_SEQUENCE}") or 0)
+            last, life = reader.row(f"SELECT last_value, {_LIFE} FROM {_SEQUENCE}") or (0, None)
             holders = self._holders(reader)
-        self.seen = last
+        self.seen = last = int(last or 0)
+        if life != self._life:
+            # What was seen of the life before means nothing: the same numbers may be under way again.
+            self._life, self._decided = life, 0
+            self._looks.clear()
         self._looks.append((last, holders))
         while self._looks and not self._looks[0][1] & holders:
             self._decided = max(self._decided, self._looks.popleft()[0])

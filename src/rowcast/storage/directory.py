@@ -16,7 +16,7 @@ from rowcast.ciphers import SealError, SettingsKey, environment_key
 from rowcast.config import Settings
 from rowcast.errors import DataDirError
 from rowcast.schema.catalog import Catalog
-from rowcast.storage import Storage, StorageError
+from rowcast.storage import Storage, StorageError, sources
 from rowcast.storage.catalog_rows import load_catalog
 from rowcast.storage.ddl import table_names
 from rowcast.storage.migrations import SYSTEM_TABLES, check_migrations, check_tables, create_auxiliary, create_data
@@ -174,6 +174,7 @@ def open_inside(occupancy: Occupancy, opening: Opening) -> DataDir:
         create_auxiliary(auxiliary)
         create_data(data, key)
         catalog, settings = _load(data, key, opening.allow_unknown_migrations)
+        sources.mend(data, catalog)
     except BaseException as error:
         for storage in opened:
             storage.close()

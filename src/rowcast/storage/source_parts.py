@@ -65,6 +65,8 @@ class Source(msgspec.Struct, frozen=True):
     columns: dict[str, Column] = {}
     """The columns by the ids of their fields."""
     is_captured: bool = False
+    built: str = ""
+    """For which state of the collection views and triggers were made."""
 
     @property
     def is_adopted(self) -> bool:

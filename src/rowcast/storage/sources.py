@@ -10,30 +10,36 @@ name columns, so they are made anew whenever a collection changes.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from rowcast.errors import ErrorData, FieldError, InvalidFieldsError
+from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import Field, PasswordField
-from rowcast.storage import Reader, StorageError, Transaction
+from rowcast.sql import SQLValue
+from rowcast.storage import Reader, Storage, StorageError, Transaction
 from rowcast.storage.postgres_sources import PostgresSources
 from rowcast.storage.source_parts import Column, Found, Kind, Part, Source
 from rowcast.storage.sqlite_sources import SQLiteSources
+
+_log = logging.getLogger("rowcast.storage")
 
 SOURCES_TABLE = "_rowcast_sources"
 
 _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {SOURCES_TABLE} (collection TEXT PRIMARY KEY NOT NULL, place TEXT NOT NULL,"
-    " name TEXT NOT NULL, columns TEXT NOT NULL, captured {number} NOT NULL)"
+    " name TEXT NOT NULL, columns TEXT NOT NULL, captured {number} NOT NULL, built TEXT NOT NULL)"
 )
-_FIND = f"SELECT collection, place, name, columns, captured FROM {SOURCES_TABLE}"
+_FIND = f"SELECT collection, place, name, columns, captured, built FROM {SOURCES_TABLE}"
 _SAVE = (
-    f"INSERT INTO {SOURCES_TABLE} (collection, place, name, columns, captured) VALUES (?, ?, ?, ?, ?)"
+    f"INSERT INTO {SOURCES_TABLE} (collection, place, name, columns, captured, built) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (collection) DO UPDATE SET place = excluded.place, name = excluded.name,"
-    " columns = excluded.columns, captured = excluded.captured"
+    " columns = excluded.columns, captured = excluded.captured, built = excluded.built"
 )
 
 _NEW_FIELD = FieldError(
@@ -99,9 +105,13 @@ def all_sources(reader: Reader) -> list[Source]:
         return []
     rows = reader.rows(f"{_FIND} ORDER BY collection")
     return [
-        Source(str(id), str(place), str(name), msgspec.json.decode(str(columns), type=dict[str, Column]), captured == 1)
-        for id, place, name, columns, captured in rows
+        Source(str(id), str(place), str(name), _columns(columns), captured == 1, str(built))
+        for id, place, name, columns, captured, built in rows
     ]
+
+
+def _columns(text: SQLValue) -> dict[str, Column]:
+    return msgspec.json.decode(str(text), type=dict[str, Column])
 
 
 def find(reader: Reader, collection_id: str) -> Source | None:
@@ -123,7 +133,7 @@ def save(tx: Transaction, source: Source) -> None:
         forget(tx, source)
         return
     columns = msgspec.json.encode(source.columns).decode()
-    tx.run(_SAVE, (source.collection, source.place, source.table, columns, int(source.is_captured)))
+    tx.run(_SAVE, (source.collection, source.place, source.table, columns, int(source.is_captured), source.built))
 
 
 def forget(tx: Transaction, source: Source) -> None:
@@ -132,12 +142,46 @@ def forget(tx: Transaction, source: Source) -> None:
 
 
 def build(tx: Transaction, collection: Collection, source: Source) -> None:
-    """Create what a source needs in the database. Raises StorageError."""
+    """Create what a source needs, and remember for which state of the collection it was. Raises StorageError."""
     parts = _parts(collection, source)
     if source.is_adopted:
         _texts(tx).create_view(tx, collection, source, parts)
     if source.is_captured:
         _texts(tx).capture(tx, collection, source, parts)
+    save(tx, msgspec.structs.replace(source, built=_state(collection)))
+
+
+def mend(storage: Storage, catalog: Catalog) -> None:
+    """Make anew what names columns that are not there, or not all of them.
+
+    A PocketBase, or a version that knows of no sources, may have changed the collections meanwhile.
+    """
+    with storage.read() as reader:
+        if not _outdated(reader, catalog):
+            return
+    with storage.write() as tx:
+        tx.serialize()
+        for source, collection in _outdated(tx, catalog):
+            if collection is None:
+                forget(tx, source)
+                continue
+            try:
+                with tx.savepoint():
+                    clear(tx, collection, source)
+                    build(tx, collection, source)
+            except StorageError as error:
+                _log.warning("what SQL changes in %s is not told as it should be: %s", collection.name, error)
+
+
+def _outdated(reader: Reader, catalog: Catalog) -> list[tuple[Source, Collection | None]]:
+    known = [(source, catalog.find(source.collection)) for source in all_sources(reader)]
+    return [(source, found) for source, found in known if found is None or _state(found) != source.built]
+
+
+def _state(collection: Collection) -> str:
+    """Return what is another text once views and triggers have to name something else."""
+    named = [(field.id, field.name, field.column_type) for field in collection.fields]
+    return hashlib.blake2b(msgspec.json.encode((collection.name, named)), digest_size=8).hexdigest()
 
 
 def rename(tx: Transaction, old: Collection, new: Collection, source: Source) -> Collection:
@@ -159,7 +203,7 @@ def set_captured(tx: Transaction, collection: Collection, *, is_on: bool) -> Non
     """
     source = find(tx, collection.id) or Source(collection.id)
     _texts(tx).release(tx, collection, source)
-    changed = msgspec.structs.replace(source, is_captured=is_on)
+    changed = msgspec.structs.replace(source, is_captured=is_on, built=_state(collection))
     save(tx, changed)
     if is_on:
         _texts(tx).capture(tx, collection, changed, _parts(collection, changed))

@@ -283,12 +283,13 @@ class SQLiteSnapshot(Statements):
 class _Metered:
     """A cursor that follows the budget of whichever thread uses it."""
 
-    __slots__ = ("_connection", "_cursor", "_local", "fetchall", "fetchone")
+    __slots__ = ("_connection", "_cursor", "_local", "fetchall", "fetchone", "get_description")
 
     def __init__(self, connection: apsw.Connection, local: Local) -> None:
         self._connection, self._local = connection, local
         self._cursor = connection.cursor()
         self.fetchall, self.fetchone = self._cursor.fetchall, self._cursor.fetchone
+        self.get_description = self._cursor.get_description
 
     def execute(self, sql: str, params: Sequence[SQLValue] = ()) -> Self:
         """Run a statement as the cursor does."""

@@ -336,3 +336,39 @@ def test_a_text_that_is_no_text_is_read_as_far_as_it_can_be(tmp_path: Path) -> N
     assert isinstance(change, Change)
     assert (change.record.text("name"), change.record.text("avatar")) == ("\ufffdA", "\ufffdB")
     place.directory.close()
+
+
+def test_what_another_program_did_to_a_captured_collection_is_made_good_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "pb_data"
+    place = Place(path, "")
+    place.adopting.capture("users")
+    with place.storage.write() as tx:
+        tx.run(
+            "INSERT INTO _collections (id, type, name, fields) VALUES ('g', 'base', 'gone', ?)",
+            ['[{"id":"i","name":"id","type":"text"}]'],
+        )
+        tx.run("CREATE TABLE gone (id TEXT PRIMARY KEY NOT NULL)")
+    place.adopting.capture("gone")
+    # As a PocketBase does it: SQLite changes the names in triggers, but not what they ask for.
+    place.run(
+        "ALTER TABLE users RENAME TO people",
+        """ALTER TABLE people ADD COLUMN "nick" TEXT DEFAULT '' NOT NULL""",
+        "UPDATE _collections SET name = 'people', fields = json_insert(fields, '$[#]',"
+        """ json('{"id":"f1","name":"nick","type":"text"}')) WHERE name = 'users'""",
+        "DROP TABLE gone",
+        "UPDATE _collections SET name = 'lost' WHERE name = 'gone'",
+    )
+    place.directory.close()
+    # Without its table it can't be made good, and keeps nobody from starting.
+    place = Place(path, "")
+    assert place.adopting.captured() == [("lost", "", True), ("people", "", True)]
+    place.run("DELETE FROM _collections WHERE name = 'lost'")
+    place.directory.close()
+    place = Place(path, "")
+    assert place.adopting.captured() == [("people", "", True)]
+    with place.storage.write() as tx:
+        tx.run('INSERT INTO "people" ("id", "tokenKey", "nick") VALUES (?, ?, ?)', ["own", "k", "n"])
+    place.run("""INSERT INTO people (id, "tokenKey", nick) VALUES ('other', 'l', 'm')""")
+    assert place.logged() == [("create", "other")]
+    assert json.loads(str(place.rows("SELECT row FROM _rowcast_changes WHERE action = 'create'")[0][0]))["f1"] == "m"
+    place.directory.close()

@@ -450,5 +450,8 @@ def test_a_text_that_is_no_utf_8_is_read_as_far_as_it_can_be(storage: SQLiteStor
         assert reader.rows(sql, ["a"]) == expected
         assert reader.row(sql, ["b"]) == expected[1]
         assert reader.value("SELECT json_object('a', a) FROM t WHERE id = 'b'") == '{"a":"\ufffdA"}'
+    snapshot = storage.snapshot()
+    assert snapshot.rows(sql, ["a"]) == expected
+    snapshot.close()
     with storage.write() as tx:
         assert tx.rows(f"WITH x AS ({sql}) SELECT * FROM x LIMIT 9", [""]) == expected

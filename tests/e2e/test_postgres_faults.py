@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Server, running, stop, upsert_superuser
+from tests.e2e.server import Server, running, upsert_superuser
 from tests.postgres_server import PostgresServer, running_postgres
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -127,7 +127,7 @@ def event(stream: EventStream) -> Any:
             return json.loads(frame.partition("\ndata:")[2])
 
 
-def test_a_stop_waits_no_longer_for_a_frozen_database_than_a_request(database: PostgresServer, tmp_path: Path) -> None:
+def test_a_stop_does_not_wait_for_a_frozen_database(database: PostgresServer, tmp_path: Path) -> None:
     data_dir = tmp_path / "pb_data"
     database.run("CREATE DATABASE other")
     (tmp_path / "pb_data.database").write_text(database.url("other"))
@@ -136,8 +136,10 @@ def test_a_stop_waits_no_longer_for_a_frozen_database_than_a_request(database: P
         database.freeze()
         try:
             began = time.monotonic()
-            stop(server, signal.SIGTERM)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0
             took_s = time.monotonic() - began
         finally:
             database.thaw()
-    assert took_s < 9.0
+    # Some ask one after the other; nobody for half a minute.
+    assert took_s < 20.0

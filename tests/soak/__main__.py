@@ -29,6 +29,9 @@ def main() -> int:
     )
     options.add_argument("--bus", choices=["redis"], help="connect the servers over Redis, which is killed too")
     options.add_argument("--open", type=float, default=0.8, help="seconds that a connection is open (default: 0.8)")
+    options.add_argument(
+        "--outages", type=float, default=0.5, help="part of the faults of what is below (default: 0.5)"
+    )
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = options.parse_args()
     plan = Plan(
@@ -41,6 +44,7 @@ def main() -> int:
         has_database=given.db,
         has_bus=given.bus is not None,
         open_for_s=given.open,
+        outages=given.outages,
         server_lives_s=(2.0, 6.0) if given.workers or given.nodes > 1 else (5.0, 15.0),
     )
     directory = Path(tempfile.mkdtemp(prefix="rowcast-soak-"))

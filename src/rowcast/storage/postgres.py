@@ -42,6 +42,9 @@ from rowcast.storage.timed import BlockTimes, Timed
 _OLDEST = 160_000
 _PREPARE_AFTER = 5
 
+_CLOSE_S = 1.0
+"""How long the threads of a pool are waited for."""
+
 _FOLLOWING = 4
 """The most connections for reading what was written: one state is kept, one read, some are with the hub."""
 
@@ -182,7 +185,8 @@ class PostgresStorage:
         """Close every connection. May be called again without effect."""
         self._writer.doubts.close()
         for pool in self._pools:
-            pool.close()
+            # Its threads end by themselves; one may be connecting to a server that does not answer.
+            pool.close(timeout=_CLOSE_S)
         self._reach.close()
 
     def _install(self) -> None:

@@ -125,7 +125,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
                 return
             self.is_silent = True
             # A handle of one's own: the connection stays with whoever uses it.
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.pgconn.socket)) as handle:
+            with (
+                contextlib.suppress(OSError, psycopg.Error),
+                socket.socket(fileno=os.dup(self.pgconn.socket)) as handle,
+            ):
                 handle.shutdown(socket.SHUT_RDWR)
 
     def _bounded(self, call: Callable[[], T]) -> T:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import rowcast
-from benchmarks import costs, files, growth, operations, pictures, plain, realtime, report, usage
+from benchmarks import costs, files, growth, operations, pictures, plain, realtime, report, scale, usage
 from benchmarks.ground import Ground, prepared
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.wire import LoadError
@@ -169,6 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=9_000, help="leave out what needs more streams than this")
     parser.add_argument("--reference-only", action="store_true", help="measure only what ROWCAST_REFERENCE names")
     parser.add_argument("--minutes", type=float, default=14.0, help="begin nothing after so many minutes")
+    parser.add_argument("--scale", action="store_true", help="only several processes, into their section of RESULTS.md")
     parser.add_argument("--out", type=Path, help="write RESULTS.md and growth.svg into this folder")
     return parser.parse_args()
 
@@ -176,6 +177,9 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, and write the page if everything was asked for."""
     options = _options()
+    if options.scale:
+        scale.report(is_written=True)
+        return
     began = time.monotonic()
     # Servers and readers inherit the limit: each stream is a descriptor on both sides.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -197,7 +201,8 @@ def main() -> None:
 
     folder = options.out or (None if is_partial else Path(__file__).parent)
     if folder is not None:
-        (folder / "RESULTS.md").write_text(page)
+        several = scale.section()
+        (folder / "RESULTS.md").write_text(f"{page}\n{several}" if several else page)
         if any(result.growth.rows for result in results.values()):
             (folder / "growth.svg").write_text(pictures.picture({name: each.growth for name, each in results.items()}))
 

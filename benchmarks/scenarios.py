@@ -135,7 +135,7 @@ class Stage:
         return make
 
 
-def set_up(port: int, scenario: Scenario, ground: Ground) -> Stage:
+def set_up(port: int, scenario: Scenario, ground: Ground, *, collection: str = "events") -> Stage:
     """Create the collection of a scenario, and what its streams and events refer to. Raises LoadError."""
     client = Client(port)
     token = client.sign_in(*SUPERUSER)
@@ -149,17 +149,17 @@ def set_up(port: int, scenario: Scenario, ground: Ground) -> Stage:
         {"name": "owner", "type": "relation", "collectionId": related["accounts"], "maxSelect": 1},
         {"name": "room", "type": "relation", "collectionId": related["rooms"], "maxSelect": 1},
     ]
-    form = {"name": "events", "type": "base", "listRule": rule, "viewRule": rule, "fields": fields}
+    form = {"name": collection, "type": "base", "listRule": rule, "viewRule": rule, "fields": fields}
     client.call("POST", "/api/collections", form, token)
 
-    stage = Stage("events", token)
+    stage = Stage(collection, token)
     if scenario.accounts:
         stage.account_ids = list(ground.account_ids[: scenario.accounts])
         stage.account_tokens = list(_impersonate(port, token, stage.account_ids))
         in_room = {"members": stage.account_ids[: scenario.members]}
         stage.room = client.call("POST", "/api/collections/rooms/records", in_room, token)["id"]
     if scenario.kind == "ids":
-        sent = request("POST", "/api/collections/events/records", b'{"title":"x"}', token)
+        sent = request("POST", f"/api/collections/{collection}/records", b'{"title":"x"}', token)
         load = drive(port, repeat(lambda: sent, scenario.streams), clients=4, keep_answers=True)
         stage.record_ids = [json.loads(answer)["id"] for answer in load.answers]
     return stage

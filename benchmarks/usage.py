@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -22,7 +23,12 @@ def family_cpu_s(pid: int) -> float:
     children = [
         child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
     ]
-    return cpu_s(pid) + ended_s + sum(family_cpu_s(int(child)) for child in children)
+    total_s = cpu_s(pid) + ended_s
+    for child in children:
+        # It may end just now; then its parent has it from the next look on.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total_s += family_cpu_s(int(child))
+    return total_s
 
 
 def resident_bytes(pid: int) -> int:

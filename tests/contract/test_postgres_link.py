@@ -73,6 +73,7 @@ async def pooler(database: str, folder: Path) -> AsyncIterator[str]:
 def test_connections_that_are_lost_are_made_anew(database: str) -> None:
     async def play() -> None:
         async with opened(lambda name: PostgresLink(name, database, Alone(name)), "one", "two") as (one, two):
+            assert await one.link.nodes() == ["two"]
             run(
                 database,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -80,7 +81,7 @@ def test_connections_that_are_lost_are_made_anew(database: str) -> None:
             )
             for node in (one, two):
                 await until(lambda node=node: _is(node.link.counts.connects == 2))  # type: ignore[misc]
-                # Without a connection nobody knows whether there are others.
+                # The other one may not be back yet.
                 assert node.link.has_others
             await until(lambda: _are(one.link, ["two"]))
             two.hinted.clear()

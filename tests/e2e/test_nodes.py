@@ -284,11 +284,12 @@ def test_superuser_addresses_hold_for_the_other_at_once(apis: list[Api], setting
 
 def test_rate_limits_hold_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:
     guest = Api(f"http://127.0.0.1:{apis[1].port}")
-    rule = {"label": "/api/health", "audience": "", "duration": 600, "maxRequests": 2}
+    path = "/api/collections/notes/records"
+    rule = {"label": "notes:list", "audience": "", "duration": 600, "maxRequests": 2}
     settings(rateLimits={"enabled": True, "rules": [rule], "excludedIPs": []})
-    assert [guest.call("GET", "/api/health")[0] for _ in range(3)] == [200, 200, 429]
+    assert [guest.call("GET", path)[0] for _ in range(3)] == [200, 200, 429]
     settings(rateLimits={"enabled": True, "rules": [{**rule, "maxRequests": 3}], "excludedIPs": []})
-    assert [guest.call("GET", "/api/health")[0] for _ in range(4)] == [200, 200, 200, 429]
+    assert [guest.call("GET", path)[0] for _ in range(4)] == [200, 200, 200, 429]
 
 
 def test_the_schedule_of_backups_holds_for_the_other_at_once(apis: list[Api], settings: Callable[..., None]) -> None:

@@ -37,8 +37,9 @@ def _start() -> str:
 
         folder = Path(tempfile.mkdtemp(prefix="rowcast-pg-"))
         folder.chmod(0o755)
+        # What is registered first runs last: the server stops itself before, and needs its folder for that.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         server = get_server(folder / "data", cleanup_mode="stop")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     url: str = server.get_uri()
     # A test that loses its computer is run again anyway.
     for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):

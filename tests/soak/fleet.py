@@ -45,7 +45,8 @@ class Server:
             return subprocess.Popen(
                 [*command("rowcast"), "serve", "--dir", str(self.data_dir), "--http", address, *options],
                 cwd=self.data_dir.parent,
-                env={**os.environ, **self._backing.environment},
+                # Where a process dies of a signal that nobody sent, its log says where.
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **self._backing.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

@@ -136,14 +136,14 @@ class Listening:
         resubmits_at = ends_at - seconds * self._chance.random() if self._chance.random() < 0.2 else ends_at
         while True:
             now = time.monotonic()
-            if now >= ends_at:
+            if now >= ends_at or self._run.is_written.is_set():
                 return
             if resubmits_at <= now:
                 resubmits_at = ends_at
                 self._counts["topics submitted again"] += 1
                 await self._submit(stream)
             with contextlib.suppress(TimeoutError):
-                self._note(session, await asyncio.wait_for(stream.frame(), min(ends_at, resubmits_at) - now))
+                self._note(session, await asyncio.wait_for(stream.frame(), min(ends_at, resubmits_at, now + 1) - now))
 
     async def _freeze(self, stream: WireStream, session: Session) -> None:
         chance, plan = self._chance, self._run.plan

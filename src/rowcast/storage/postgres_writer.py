@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from types import TracebackType
 
@@ -27,7 +27,7 @@ import psycopg
 from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, ConflictError, Outcome, StorageError, UnavailableError
-from rowcast.storage.ending import Ending, Nested, Publish, run_hook
+from rowcast.storage.ending import Ending, Nested, Publish
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_doubt import Doubts
 from rowcast.storage.postgres_errors import RAISED, translate
@@ -248,7 +248,9 @@ class _Write(PostgresTransaction):
         if self.writer.sessions.reach.is_away and connection is not None:
             connection.close()
         if connection is not None and not connection.closed:
-            run_hook(lambda: self._end("ROLLBACK"))
+            # Where it fails the connection is lost, and the server undoes it by itself.
+            with suppress(StorageError):
+                self._end("ROLLBACK")
         self._connection = None
         self.rolled_back(self._snapshot)
 

@@ -37,7 +37,7 @@ _LOG_ROW_BYTES = 450
 _HINT_BYTES = 90
 _STREAM_BYTES = 11_000
 _LOOKS_PER_S = 200
-_LOOK_DATABASE_US = 500
+_ASK_DATABASE_US = 500
 _SOCKETS = 100_000
 
 
@@ -99,7 +99,7 @@ def limits(shape: simulate.Figures, fitted: Fit) -> Iterator[tuple[str, float]]:
     )
     yield "reading the log: the network of the database", _NETWORK_BYTES / (_LOG_ROW_BYTES * nodes)
     if shape.asks:
-        yield "rules that ask the database (16 cores)", 16 * _FILL * _CORE_US / (nodes * shape.asks * _LOOK_DATABASE_US)
+        yield "rules that ask the database (16 cores)", 16 * _FILL * _CORE_US / (nodes * shape.asks * _ASK_DATABASE_US)
     if fitted.database_us:
         yield "writing on the database (16 cores)", 16 * _FILL * _CORE_US / fitted.database_us
 
@@ -142,7 +142,7 @@ def _broken(simulated: Sequence[simulate.Figures], fitted: Fit) -> str:
     cells = []
     for shape in simulated:
         found = sorted(limits(shape, fitted), key=lambda limit: limit[1])
-        cells.append([shape.name, *(f"{name}: {rate:,.0f}" for name, rate in found[:3])])
+        cells.append([shape.name, *(f"{name}: {rate:,.{0 if rate >= 10 else 1}f}" for name, rate in found[:3])])
     return table(("100 nodes, 10 million streams", "breaks first, at changes/s", "then", "then"), cells)
 
 

@@ -37,7 +37,7 @@ _LOG_ROW_BYTES = 450
 _HINT_BYTES = 90
 _STREAM_BYTES = 11_000
 _LOOKS_PER_S = 200
-_LOOK_DATABASE_US = 500
+_ASK_DATABASE_US = 500
 _SOCKETS = 100_000
 
 
@@ -99,7 +99,7 @@ def limits(shape: simulate.Figures, fitted: Fit) -> Iterator[tuple[str, float]]:
     )
     yield "reading the log: the network of the database", _NETWORK_BYTES / (_LOG_ROW_BYTES * nodes)
     if shape.asks:
-        yield "rules that ask the database (16 cores)", 16 * _FILL * _CORE_US / (nodes * shape.asks * _LOOK_DATABASE_US)
+        yield "rules that ask the database (16 cores)", 16 * _FILL * _CORE_US / (nodes * shape.asks * _ASK_DATABASE_US)
     if fitted.database_us:
         yield "writing on the database (16 cores)", 16 * _FILL * _CORE_US / fitted.database_us
 
@@ -114,7 +114,7 @@ def render(figures: scale.Figures, simulated: Sequence[simulate.Figures]) -> str
     out.append(table(("CPU in us", "SQLite", "PostgreSQL"), rows))
     out.append(_simulated(simulated))
     out.append(_broken(simulated, fits[1]))
-    out.append(_fixed())
+    out.append(_fixed(fits[1]))
     return "\n\n".join(out)
 
 
@@ -142,11 +142,11 @@ def _broken(simulated: Sequence[simulate.Figures], fitted: Fit) -> str:
     cells = []
     for shape in simulated:
         found = sorted(limits(shape, fitted), key=lambda limit: limit[1])
-        cells.append([shape.name, *(f"{name}: {rate:,.0f}" for name, rate in found[:3])])
+        cells.append([shape.name, *(f"{name}: {rate:,.{0 if rate >= 10 else 1}f}" for name, rate in found[:3])])
     return table(("100 nodes, 10 million streams", "breaks first, at changes/s", "then", "then"), cells)
 
 
-def _fixed() -> str:
+def _fixed(fitted: Fit) -> str:
     """What does not depend on the shape."""
     nodes = simulate.NODES
     each = simulate.STREAMS // nodes
@@ -155,6 +155,8 @@ def _fixed() -> str:
         [
             ["streams, and so sockets and open files, of a node", f"{each:,}"],
             ["memory of a node for them, at 11 KB", f"{each * _STREAM_BYTES / 1e9:.1f} GB"],
+            ["cores of each node that following takes at 5,000 changes/s", f"{5_000 * fitted.costs[3] / _CORE_US:.2f}"],
+            ["cores of the database that writing takes at 5,000", f"{5_000 * fitted.database_us / _CORE_US:.2f}"],
             ["hints that one Redis passes on at 1,000 commits/s", f"{1_000 * nodes:,}/s of some {_REDIS_MESSAGES:,}/s"],
             ["their bytes", f"{1_000 * nodes * _HINT_BYTES / 1e6:.0f} MB/s"],
             ["looks at the log at most", f"{_LOOKS_PER_S * nodes:,}/s"],

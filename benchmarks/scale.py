@@ -10,7 +10,7 @@ import argparse
 import datetime
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +41,9 @@ MEMBER = Shape("relation rule", kind="member", streams=120, accounts=60, rate_pe
 
 LAYOUTS = (
     *(Layout("sqlite", workers=count) for count in (1, 2, 4)),
+    *(Layout("postgres", nodes=count, redis=True) for count in (1, 2, 3)),
     *(Layout("sqlite", nodes=count) for count in (2, 3)),
     *(Layout("postgres", nodes=count) for count in (1, 2, 3)),
-    *(Layout("postgres", nodes=count, redis=True) for count in (1, 2, 3)),
 )
 
 _LADDER = (1_000, 2_000, 3_000, 5_000)
@@ -71,9 +71,13 @@ def shapes_of(layout: Layout) -> Iterator[Shape]:
             yield replace(shape, streams=shape.streams // share)
 
 
-def run(figures: Figures, ground: Ground, only: str) -> None:
-    """Measure everything whose name has `only` in it; what fails is noted and left out."""
+def run(figures: Figures, ground: Ground, only: str, keep: Callable[[], None]) -> None:
+    """Measure everything whose name has `only` in it; what fails is noted and left out; `keep` follows each."""
     template = fleet.copied_to_postgres(ground)
+    if only in "parts":
+        figures.parts = dict(parts.measured())
+    if only in "steady":
+        figures.steady = list(_steady(ground, template, figures.missing))
     for layout in LAYOUTS:
         if only not in layout.name:
             continue
@@ -87,10 +91,7 @@ def run(figures: Figures, ground: Ground, only: str) -> None:
             print(f"{layout.name}: {error}", flush=True)
             figures.missing.append(layout.name)
         print(f"{layout.name}: {time.monotonic() - began:.0f} s", flush=True)
-    if only in "steady":
-        figures.steady = list(_steady(ground, template, figures.missing))
-    if only in "parts":
-        figures.parts = dict(parts.measured())
+        keep()
 
 
 def _steady(ground: Ground, template: str, missing: list[str]) -> Iterator[Row]:
@@ -220,13 +221,16 @@ def report(only: str = "", *, is_written: bool) -> None:
     figures = Figures(
         f"rowcast {rowcast.__version__}, {date}, on {usage.machine()}. Made by `python -m benchmarks.scale --write`."
     )
+
+    def keep() -> None:
+        if is_written:
+            FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+            RESULTS.write_text(put_into(RESULTS.read_text(), render(figures)))
+
     with prepared("rowcast") as ground:
-        run(figures, ground, only)
-    page = render(figures)
-    print(f"\n{page}\n{(time.monotonic() - began) / 60:.1f} minutes")
-    if is_written:
-        FIGURES.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
-        RESULTS.write_text(put_into(RESULTS.read_text(), page))
+        run(figures, ground, only, keep)
+    keep()
+    print(f"\n{render(figures)}\n{(time.monotonic() - began) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ _FOLLOWING = 4
 """The most connections for reading what was written: one state is kept, one read, some are with the hub."""
 
 
+_POOLS = ("requests", "snapshots", "following")
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the database is and how it is used. `conninfo` is what libpq gets."""
@@ -158,7 +161,7 @@ class PostgresStorage:
             return run_script(reader, sql, bounds)
 
     def connections(self) -> Mapping[str, ConnectionPool]:
-        """Return the pool for requests and that for snapshots."""
+        """Return the pools for requests, for states before a write, and for following the log."""
         return {
             name: ConnectionPool(
                 most=pool.max_size,
@@ -167,7 +170,7 @@ class PostgresStorage:
                 waiting=state["requests_waiting"],
                 timeouts=state.get("requests_errors", 0),
             )
-            for name, pool in zip(("requests", "snapshots"), self._pools[:2], strict=True)
+            for name, pool in zip(_POOLS, self._pools, strict=True)
             if (state := pool.get_stats())
         }
 

@@ -114,10 +114,12 @@ def test_connections_to_a_server_are_counted() -> None:
     storage = PostgresStorage(f"{url}{'&' if '?' in url else '?'}pool_size=3&snapshots=2")
     with storage.read(), storage.read():
         state = storage.snapshot()
-        requests, snapshots = storage.connections()["requests"], storage.connections()["snapshots"]
+        found = storage.connections()
         state.close()
+    requests = found["requests"]
     assert (requests.most, requests.busy, requests.waiting, requests.timeouts) == (3, 2, 0, 0)
-    assert (snapshots.most, snapshots.busy) == (2, 1)
+    assert (found["snapshots"].most, found["snapshots"].busy) == (2, 0)
+    assert found["following"].busy == 1
     assert storage.connections()["requests"].busy == 0
     storage.close()
     postgres.drop_database(url)

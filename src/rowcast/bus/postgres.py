@@ -78,6 +78,17 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
         """Close it, instead of asking the server for five seconds, and then for five more."""
         await self.close()
 
+    async def close(self) -> None:
+        """Close it, also under a task that waits for it: that gets an error soon.
+
+        Nobody may poll a socket that is closed: uvloop ends the process then.
+        """
+        with contextlib.suppress(psycopg.Error):
+            loop, socket = asyncio.get_running_loop(), self.fileno()
+            loop.remove_reader(socket)
+            loop.remove_writer(socket)
+        await super().close()
+
 
 def listens(url: str) -> bool:
     """Whether nodes on a database may listen there: `listen=off` in its URL says no."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
@@ -143,3 +145,22 @@ def test_a_stop_does_not_wait_for_a_frozen_database(database: PostgresServer, tm
             database.thaw()
     # Some ask one after the other; nobody for half a minute.
     assert took_s < 20.0
+
+
+def test_a_write_whose_connection_is_cut_is_refused_as_any_other(server: Server, database: PostgresServer) -> None:
+    api = Api(server.url)
+    back(api)
+    answers: list[tuple[int, Any]] = []
+    writer = threading.Thread(target=lambda: answers.append(api.call("POST", RECORDS, {"id": "a" * 15, "title": "x"})))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'rowcast'"
+    with psycopg.connect(database.url()) as other, psycopg.connect(database.url(), autocommit=True) as looking:
+        # The same id, not committed yet: the INSERT of the request waits for it.
+        other.execute("INSERT INTO notes (id, title) VALUES ('aaaaaaaaaaaaaaa', 'first')")
+        writer.start()
+        until = time.monotonic() + BACK_S
+        while looking.execute(waiting).fetchone() == (0,):
+            assert time.monotonic() < until
+        database.cut()
+        writer.join(BACK_S)
+        other.rollback()
+    assert answers == [(503, AWAY)]

@@ -15,7 +15,7 @@ from rowcast.schema.collection import Collection
 from rowcast.schema.fields import PasswordField
 from rowcast.schema.generate import random_text
 from rowcast.schema.record import Record
-from rowcast.storage import StorageError, Transaction
+from rowcast.storage import StorageError, Transaction, UnavailableError
 
 _log = logging.getLogger("rowcast.auth")
 
@@ -57,6 +57,8 @@ def save(records: Records, tx: Transaction, account: Record, failed: str) -> Non
         records.save(tx, account)
     except InvalidFieldsError as error:
         raise BadRequestError(failed, error.data) from error
+    except UnavailableError:
+        raise
     except (StorageError, BlobError) as error:
         _log.warning("an account could not be saved: %s", error, extra={"collection": account.collection.name})
         raise BadRequestError(failed) from error

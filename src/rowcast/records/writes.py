@@ -34,7 +34,7 @@ from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import from_row, new_record, to_row
 from rowcast.schema.uploads import Upload
 from rowcast.schema.validation import PasswordForm, account_errors
-from rowcast.storage import Storage, StorageError, Transaction, UnwritableError
+from rowcast.storage import Storage, StorageError, Transaction, UnavailableError, UnwritableError
 
 logger = logging.getLogger("rowcast.records")
 
@@ -290,6 +290,8 @@ class Writes:
     def _delete(self, tx: Transaction, record: Record) -> None:
         try:
             self._saving.delete(tx, record)
+        except UnavailableError:
+            raise
         except (InvalidFieldsError, StorageError) as error:
             logger.warning("a record could not be deleted: %s", error, extra={"collection": record.collection.name})
             raise ReferencedError from error
@@ -299,6 +301,8 @@ class Writes:
             self._saving.save(tx, record)
         except InvalidFieldsError as error:
             raise BadRequestError(failed, error.data) from error
+        except UnavailableError:
+            raise
         except (StorageError, BlobError) as error:
             logger.warning("a record could not be saved: %s", error, extra={"collection": record.collection.name})
             raise BadRequestError(failed) from error

@@ -25,6 +25,8 @@ from tests.e2e.server import Kind, command
 
 ROOT = Path(__file__).parents[2]
 
+_NOTED_JOB = "rowcast:cron:"
+
 EXCEPTIONS = Path(__file__).parent / "exceptions.json"
 """Scenarios that rowcast answers differently on purpose: {id: reason}."""
 
@@ -141,7 +143,8 @@ def _outcome(result: Mapping[str, Any]) -> Outcome:
         source=result["source"],
         errors=tuple(result["errors"]),
         strict_errors=tuple(result["strict_errors"]),
-        after_errors=tuple(result["after_errors"]),
+        # A job may have run meanwhile, at a full hour; that is noted once for all processes.
+        after_errors=tuple(error for error in result["after_errors"] if _NOTED_JOB not in error),
     )
 
 

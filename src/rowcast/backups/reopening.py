@@ -54,20 +54,25 @@ def begin_restore(
         with backups.fetched(key, backups.watched()) as archive:
             stage(swap, archive, backups.watched(), opening)
 
-    async def run() -> None:
+    async def carry_out() -> None:
         try:
             await asyncio.sleep(_DELAY_S)
             await asyncio.to_thread(prepare)
             await exchange(swap)
+        finally:
+            await asyncio.to_thread(swap.clean)
+            directory.occupancy.share()
+            turn.close()
+
+    async def run() -> None:
+        # Told when the next backup or restore may begin.
+        try:
+            await carry_out()
             _log.info("the backup %s is restored", key)
         except RowcastError as error:
             _log.error("the backup %s could not be restored: %s", key, describe(error))
         except Exception as error:  # noqa: BLE001 -- nobody waits for this task
             _log.error("the backup %s could not be restored", key, exc_info=error)
-        finally:
-            await asyncio.to_thread(swap.clean)
-            directory.occupancy.share()
-            turn.close()
 
     return asyncio.ensure_future(run())
 

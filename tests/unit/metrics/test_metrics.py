@@ -111,13 +111,13 @@ def test_the_numbers_of_a_process_that_is_up_to_date(scrape: str) -> None:
 
 def test_connections_to_a_server_are_counted() -> None:
     url = postgres.new_database()
-    storage = PostgresStorage(f"{url}{'&' if '?' in url else '?'}pool_size=3&snapshots=2")
+    storage = PostgresStorage(f"{url}{'&' if '?' in url else '?'}pool_size=2&snapshots=2")
     with storage.read(), storage.read():
         state = storage.snapshot()
         found = storage.connections()
         state.close()
     requests = found["requests"]
-    assert (requests.most, requests.busy, requests.waiting, requests.timeouts) == (3, 2, 0, 0)
+    assert (requests.most, requests.busy, requests.waiting, requests.timeouts) == (2, 2, 0, 0)
     assert (found["snapshots"].most, found["snapshots"].busy) == (2, 0)
     assert found["following"].busy == 1
     assert storage.connections()["requests"].busy == 0

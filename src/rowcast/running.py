@@ -71,7 +71,7 @@ from rowcast.records.thumbs import Thumbs
 from rowcast.rules import Rules
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.record import Record
-from rowcast.storage import Storage, StorageError
+from rowcast.storage import QueryTimeoutError, Storage, StorageError, UnavailableError
 from rowcast.storage.directory import DataDir
 from rowcast.storage.freshness import Freshness
 from rowcast.storage.settings_rows import load_settings
@@ -254,8 +254,12 @@ class Running:
             return await self.work.quick(lambda: self._account(token, kind))
 
     def _account(self, token: str, kind: TokenKind) -> Record | None:
-        with self.directory.data.read() as reader:
-            return self.accounts.tokens.find(reader, token, kind)
+        try:
+            with self.directory.data.read() as reader:
+                return self.accounts.tokens.find(reader, token, kind)
+        except QueryTimeoutError as error:
+            # A look-up by a key takes that long only where the database stood still.
+            raise UnavailableError(f"an account could not be looked up: {error}") from error
 
     async def stop(self, *, leaves: bool = True, patience_s: float = 0) -> None:
         """Close everything, in the opposite order; leave the directory too, if asked to.

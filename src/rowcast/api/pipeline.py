@@ -216,6 +216,9 @@ class Pipeline:
 
 def as_api_error(raised: Exception) -> ApiError:
     """Return what a client is told of an error; what nobody foresaw is logged and told as a 500."""
+    if _is_caused_by_absence(raised):
+        # Whatever somebody made of it: nothing is wrong with the request. The storage has said so, once for all.
+        return DatabaseAwayError()
     if isinstance(raised, ApiError):
         return raised
     if isinstance(raised, FilterError | QueryTimeoutError):
@@ -223,9 +226,6 @@ def as_api_error(raised: Exception) -> ApiError:
     if isinstance(raised, UnwritableError):
         _log.warning("a request could not be carried out: %s", raised)
         return BadRequestError()
-    if isinstance(raised, UnavailableError):
-        # The storage has said so once, for all requests.
-        return DatabaseAwayError()
     _log.error("a request failed", exc_info=raised)
     return InternalError()
 
@@ -241,3 +241,11 @@ def bearer(value: bytes | None) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + "..."
+
+
+def _is_caused_by_absence(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, UnavailableError):
+            return True
+        error = error.__cause__
+    return False

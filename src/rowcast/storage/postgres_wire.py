@@ -23,7 +23,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from rowcast.sql import Row, SQLValue
@@ -142,7 +142,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     def _checked(self, result: PGresult) -> None:
         if result.status in _DONE:
             return
-        if self.pgconn.status == ConnStatus.BAD and not result.error_field(DiagnosticField.SQLSTATE):
+        if not result.error_field(DiagnosticField.SQLSTATE):
+            # The server has said nothing of it: libpq has, which may notice the state of the connection later.
             raise psycopg.OperationalError("it does not answer" if self.is_silent else "the connection was lost")
         raise error_from_result(result)
 

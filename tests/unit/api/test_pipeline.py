@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from rowcast.api.pipeline import as_api_error
 from rowcast.config import RateLimitRule, RateLimitsSettings, Settings, SettingsRef
+from rowcast.errors import ApiError, BadRequestError, NotFoundError
+from rowcast.storage import StorageError, UnavailableError
 from tests.unit.api.client import Client
 from tests.unit.api.conftest import Template
 
@@ -280,3 +284,22 @@ def test_requests_are_traced_if_asked_for(tell: Tell, caplog: pytest.LogCaptureF
     tell(story)
     (line,) = [record for record in caplog.records if record.name == "rowcast.api"]
     assert (line.getMessage(), vars(line)["status"]) == ("GET /api/health", 200)
+
+
+@pytest.mark.parametrize(
+    ("causes", "status"),
+    [
+        ((BadRequestError("Failed to update collection."), StorageError("no table"), UnavailableError("gone")), 503),
+        ((NotFoundError(), UnavailableError("gone")), 503),
+        ((UnavailableError("gone"),), 503),
+        ((BadRequestError("Failed to update collection."), StorageError("no table")), 400),
+    ],
+)
+def test_what_failed_since_the_database_is_away_is_no_fault_of_the_request(
+    causes: tuple[Exception, ...], status: int
+) -> None:
+    for error, cause in itertools.pairwise(causes):
+        error.__cause__ = cause
+    found = as_api_error(causes[0])
+    assert isinstance(found, ApiError)
+    assert found.status == status

@@ -44,15 +44,8 @@ def auth_equalities(text: str, scope: Scope) -> tuple[AuthEquality, ...]:
 
     Empty for guests and where there is none. Raises FilterError.
     """
-    context = Context(scope, Row(Root(Start.BASE, scope.collection)))
-    found = []
-    for test in conjuncts(resolve.condition(text, context)):
-        if test.sign == "=":
-            for column, value in ((test.left, test.right), (test.right, test.left)):
-                name = _account_text(value)
-                if name and isinstance(column, Column) and column.row.is_base and is_text(column):
-                    found.append(AuthEquality(column.field.name, name))
-    return tuple(found)
+    asked = _asked_of_account(text, scope)
+    return tuple(AuthEquality(column.field.name, name) for column, name in asked if column.row.is_base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +65,19 @@ def auth_reaches(text: str, scope: Scope) -> tuple[AuthReach, ...]:
 
     Empty for guests and where there is none. Raises FilterError.
     """
+    asked = _asked_of_account(text, scope)
+    return tuple(AuthReach(column, name) for column, name in asked if _is_behind_base(column.row))
+
+
+def _asked_of_account(text: str, scope: Scope) -> Iterator[tuple[Column, str]]:
+    """Yield each text that a top-level `&&` condition of a rule asks to be one of the account, and the name of that."""
     context = Context(scope, Row(Root(Start.BASE, scope.collection)))
-    found = []
     for test in conjuncts(resolve.condition(text, context)):
         if test.sign == "=":
             for column, value in ((test.left, test.right), (test.right, test.left)):
                 name = _account_text(value)
-                if name and isinstance(column, Column) and is_text(column) and _is_behind_base(column.row):
-                    found.append(AuthReach(column, name))
-    return tuple(found)
+                if name and isinstance(column, Column) and is_text(column):
+                    yield column, name
 
 
 def _is_behind_base(row: Row) -> bool:

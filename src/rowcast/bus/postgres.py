@@ -28,6 +28,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from rowcast.bus import Answer, Link, LinkCounts
+from rowcast.bus.hints import Hints
 from rowcast.bus.questions import ANSWER_S, NODE, Questions
 
 _log = logging.getLogger("rowcast.bus")
@@ -120,13 +121,11 @@ class PostgresLink:
         self._table = sql.Identifier(self._schema, _TABLE)
         self._stand_in = stand_in
         self._is_pooled = False
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = False
         self._says: Connection | None = None
         self._is_down = False
         self._has_tried = asyncio.Event()
-        self._hinted = asyncio.Event()
-        self._is_hint_due = False
+        self._outgoing = Hints()
         self._mailed = asyncio.Event()
         self._others: frozenset[str] = frozenset()
         self._seen_until = 0.0
@@ -140,7 +139,8 @@ class PostgresLink:
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None:
         """Begin to listen; return when notifications arrive, or when they do not."""
-        self._loop, self._is_open = asyncio.get_running_loop(), True
+        self._is_open = True
+        self._outgoing.open()
         self._tasks = [
             asyncio.create_task(self._stay_connected(on_hint)),
             asyncio.create_task(self._pass_hints_on()),
@@ -155,12 +155,7 @@ class PostgresLink:
         """Tell the others that the log has grown. Many calls become one notification."""
         if self._is_pooled:
             self._stand_in.hint()
-        # The flag falls before the notification leaves: whoever sees it up is told of by one that comes later.
-        if self._loop is None or self._is_hint_due or not self._is_open:
-            return
-        self._is_hint_due = True
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._hinted.set)
+        self._outgoing.give()
 
     async def ask(self, node: str, question: bytes) -> bytes | None:
         """Return what another node answers, None where it is gone, too slow, or the database is away."""
@@ -186,6 +181,7 @@ class PostgresLink:
     async def close(self) -> None:
         """Stop to listen, and have this node forgotten."""
         self._is_open = False
+        self._outgoing.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -293,7 +289,7 @@ class PostgresLink:
         self.counts.connects += 1
         self._has_tried.set()
         # What was committed while nobody could be told; and it tells of this node.
-        self._hinted.set()
+        self._outgoing.wake()
 
     def _end(self, error: Exception) -> None:
         """Do without a connection; those who wait for an answer wait no longer."""
@@ -344,9 +340,7 @@ class PostgresLink:
 
     async def _pass_hints_on(self) -> None:
         while self._is_open:
-            await self._hinted.wait()
-            self._hinted.clear()
-            self._is_hint_due = False
+            await self._outgoing.wait()
             if self._says is not None:
                 with contextlib.suppress(*_FAILURES):
                     await self._notify(self._says, self._space, self.name)

@@ -30,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from rowcast.bus import Answer, LinkCounts
+from rowcast.bus.hints import Hints
 from rowcast.bus.questions import MAX_BYTES, NODE, Questions
 from rowcast.bus.redis_address import RedisAddress
 
@@ -86,20 +87,19 @@ class RedisLink:
         self._space = f"{address.prefix}:{address.db}"
         self._hints = f"{self._space}:hint".encode()
         self._registry = f"{self._space}:nodes"
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_open = False
         self._client: Client | None = None
         self._is_down = False
         self._has_tried = asyncio.Event()
-        self._hinted = asyncio.Event()
-        self._is_hint_due = False
+        self._outgoing = Hints()
         self._tasks: list[asyncio.Task[None]] = []
         self._questions = Questions(self.counts, self._tell)
         self._turns_sending = asyncio.Semaphore(_MAX_SENDING)
 
     async def open(self, on_hint: Callable[[], None], answer: Answer) -> None:
         """Begin to listen; return when the server answers, or when it does not."""
-        self._loop, self._is_open = asyncio.get_running_loop(), True
+        self._is_open = True
+        self._outgoing.open()
         self._tasks = [
             asyncio.create_task(self._stay_connected(on_hint, answer)),
             asyncio.create_task(self._pass_hints_on()),
@@ -109,12 +109,7 @@ class RedisLink:
 
     def hint(self) -> None:
         """Tell the others that the log has grown. Many calls become one message."""
-        # The flag falls before the message leaves: whoever sees it up is told of by a message that comes later.
-        if self._loop is None or self._is_hint_due or not self._is_open:
-            return
-        self._is_hint_due = True
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._hinted.set)
+        self._outgoing.give()
 
     async def ask(self, node: str, question: bytes) -> bytes | None:
         """Return what another node answers, None where it is gone, too slow, or Redis is away."""
@@ -145,7 +140,8 @@ class RedisLink:
         """Stop to listen, and have this node forgotten."""
         # The library may turn a cancellation into a failed connection, so each task looks at this as well.
         self._is_open = False
-        self._hinted.set()
+        self._outgoing.close()
+        self._outgoing.wake()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -220,7 +216,7 @@ class RedisLink:
         self.counts.connects += 1
         self._has_tried.set()
         # What was committed while nobody could be told.
-        self._hinted.set()
+        self._outgoing.wake()
 
     def _end(self, error: Exception) -> None:
         """Do without Redis; those who wait for an answer wait no longer."""
@@ -240,9 +236,7 @@ class RedisLink:
 
     async def _pass_hints_on(self) -> None:
         while self._is_open:
-            await self._hinted.wait()
-            self._hinted.clear()
-            self._is_hint_due = False
+            await self._outgoing.wait()
             self.counts.hints_sent += await self._publish(self._hints, self.name.encode())
 
     def _take(self, data: bytes, answer: Answer) -> None:

@@ -110,39 +110,43 @@ def measure(fleet: Fleet, ground: Ground, shape: Shape, collection: str) -> Row:
     heard = [audience.close() for audience in audiences]
     if errors := sum(load.errors for load in loads):
         raise LoadError(f"{fleet.layout.name}, {shape.name}: {errors} writes were refused")
-    return _row(
-        fleet, shape, loads, heard, streams=streams, changes=len(events), expected=expected, written_s=written_s,
-        ended_s=ended - began, cpu_s=used_s, database_cpu_s=database_used_s, wal=max(wal, default=0),
+    return row_of(
+        fleet, heard, [wait for load in loads for wait in load.latencies_ms],
+        load=shape.name, asked_per_s=shape.rate_per_s, commits=sum(load.sent for load in loads), changes=len(events),
+        streams=streams, expected=expected, written_s=written_s, ended_s=ended - began, cpu_s=used_s,
+        database_cpu_s=database_used_s, wal=max(wal, default=0),
         transactions=_transactions(fleet, shape) - transactions_before,
     )  # fmt: skip
 
 
-def _row(  # noqa: PLR0913 - what was counted
+def row_of(  # noqa: PLR0913 - what was counted
     fleet: Fleet,
-    shape: Shape,
-    loads: list[Load],
     heard: list[Heard],
+    waits_ms: list[float],
     *,
-    streams: int,
+    load: str,
+    asked_per_s: float,
+    commits: int,
     changes: int,
+    streams: int,
     expected: int,
     written_s: float,
     ended_s: float,
     cpu_s: float,
     database_cpu_s: float,
-    wal: int,
-    transactions: float,
+    wal: int = 0,
+    transactions: float = 0.0,
 ) -> Row:
-    waits = [wait for load in loads for wait in load.latencies_ms]
+    """Return what was counted as figures. Writing took `written_s`, and the last event came after `ended_s`."""
     late = [wait for each in heard for wait in each.latencies_ms]
     return Row(
         layout=fleet.layout.name,
         engine=fleet.layout.engine,
         nodes=fleet.layout.nodes,
         workers=fleet.layout.workers,
-        load=shape.name,
-        asked_per_s=shape.rate_per_s,
-        commits=sum(load.sent for load in loads),
+        load=load,
+        asked_per_s=asked_per_s,
+        commits=commits,
         changes=changes,
         streams=streams,
         deliveries=sum(each.deliveries for each in heard),
@@ -151,8 +155,8 @@ def _row(  # noqa: PLR0913 - what was counted
         changes_per_s=changes / written_s,
         cpu_us=cpu_s * 1e6 / max(1, changes),
         database_cpu_us=database_cpu_s * 1e6 / max(1, changes),
-        write_p50_ms=percentile(waits, 50),
-        write_p99_ms=percentile(waits, 99),
+        write_p50_ms=percentile(waits_ms, 50),
+        write_p99_ms=percentile(waits_ms, 99),
         latency_p50_ms=percentile(late, 50),
         latency_p99_ms=percentile(late, 99),
         drained_s=max(0.0, ended_s - written_s),

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from benchmarks.fleet import Fleet
 from benchmarks.ground import Ground
-from benchmarks.loads import Row
+from benchmarks.loads import Row, row_of
 from benchmarks.scenarios import Scenario, set_up
 from benchmarks.streams import Audience
-from benchmarks.wire import LoadError, percentile
+from benchmarks.wire import LoadError
 from rowcast.bus.redis import RedisLink
 from rowcast.bus.redis_address import parse
 from rowcast.realtime.changelog import ChangeLog, Retention
@@ -69,31 +69,12 @@ def steady(fleet: Fleet, ground: Ground, *, rate_per_s: float, seconds: float) -
     ended_s = max(audience.wait_for(changes) for audience in audiences) - began
     used_s, database_used_s = fleet.cpu_s() - cpu_s, fleet.database_cpu_s() - database_cpu_s
     heard = [audience.close() for audience in audiences]
-    waits = [wait for each in written for wait in each.waits_ms]
-    late = [wait for each in heard for wait in each.latencies_ms]
-    return Row(
-        layout=fleet.layout.name,
-        engine=fleet.layout.engine,
-        nodes=count,
-        workers=1,
-        load=f"writers beside them, {rate_per_s:,.0f}/s",
-        asked_per_s=rate_per_s,
-        commits=sum(each.commits for each in written),
-        changes=changes,
-        streams=count,
-        deliveries=sum(each.deliveries for each in heard),
-        expected=changes * count,
-        seconds=max(ended_s, written_s),
-        changes_per_s=changes / written_s,
-        cpu_us=used_s * 1e6 / max(1, changes),
-        database_cpu_us=database_used_s * 1e6 / max(1, changes),
-        write_p50_ms=percentile(waits, 50),
-        write_p99_ms=percentile(waits, 99),
-        latency_p50_ms=percentile(late, 50),
-        latency_p99_ms=percentile(late, 99),
-        drained_s=max(0.0, ended_s - written_s),
-        wal_mb=0.0,
-    )
+    return row_of(
+        fleet, heard, [wait for each in written for wait in each.waits_ms],
+        load=f"writers beside them, {rate_per_s:,.0f}/s", asked_per_s=rate_per_s,
+        commits=sum(each.commits for each in written), changes=changes, streams=count, expected=changes * count,
+        written_s=written_s, ended_s=ended_s, cpu_s=used_s, database_cpu_s=database_used_s,
+    )  # fmt: skip
 
 
 def _expect(pipe: Connection, within_s: float = 30.0) -> _Written:

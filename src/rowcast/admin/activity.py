@@ -107,13 +107,13 @@ class ActivityLog:
             self._queue.clear()
             logger.error("%d entries of the request log could not be written before the end", left)
             return
-        self._settle(most=_SOON_DONE)
+        self.settle(most=_SOON_DONE)
 
-    def settle(self) -> None:
-        """Make rows of all that is written but not sorted in yet, for who wants to read the log. Raises nothing."""
-        self._settle()
+    def settle(self, most: int | None = None) -> None:
+        """Make rows of all that is written but not sorted in yet, for who wants to read the log. Raises nothing.
 
-    def _settle(self, most: int | None = None) -> None:
+        Does nothing where more than `most` entries wait.
+        """
         try:
             self._backlog.settle(most)
         except StorageError as error:

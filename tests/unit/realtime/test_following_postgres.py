@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -100,6 +102,15 @@ def node(tmp_path: Path, database: str) -> Iterator[Node]:
     made.directory.close()
 
 
+@contextmanager
+def about_to_commit(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction of somebody else that has a number."""
+    with psycopg.connect(database) as other:
+        other.execute(f"SELECT pg_advisory_xact_lock_shared({ManyWriters.lock})")
+        other.execute("SELECT nextval('_rowcast_numbers')")
+        yield other
+
+
 def test_who_asks_for_the_present_gets_what_is_committed(node: Node) -> None:
     async def play() -> None:
         running = asyncio.create_task(node.follower.run())
@@ -117,9 +128,7 @@ def test_the_present_is_reached_when_what_is_about_to_commit_has(node: Node, dat
     async def play() -> None:
         running = asyncio.create_task(node.follower.run())
         await asyncio.sleep(0)
-        with psycopg.connect(database) as other:
-            other.execute(f"SELECT pg_advisory_xact_lock_shared({ManyWriters.lock})")
-            other.execute("SELECT nextval('_rowcast_numbers')")
+        with about_to_commit(database) as other:
             node.write("behind")
             reached = asyncio.create_task(node.follower.reach())
             done, _ = await asyncio.wait([reached], timeout=0.3)
@@ -136,9 +145,7 @@ def test_who_waits_for_the_present_waits_no_longer_than_it_is_followed(node: Nod
     async def play() -> None:
         running = asyncio.create_task(node.follower.run())
         await asyncio.sleep(0)
-        with psycopg.connect(database) as other:
-            other.execute(f"SELECT pg_advisory_xact_lock_shared({ManyWriters.lock})")
-            other.execute("SELECT nextval('_rowcast_numbers')")
+        with about_to_commit(database):
             reached = asyncio.create_task(node.follower.reach())
             await asyncio.sleep(0)
             running.cancel()

@@ -179,7 +179,7 @@ async def _judging(rule: str) -> float:
         collection = change.record.collection
         began = time.process_time()
         for _ in range(_JUDGED):
-            await engine.hub.judge.judge(change, list(engine.hub.index.addressees(collection, change.record.id)))
+            await engine.hub.judge.judge(change, engine.hub.index.addressees(collection, change.record.id))
         return (time.process_time() - began) / _JUDGED * 1e6
 
 
@@ -194,7 +194,7 @@ async def _delivery(*, is_real: bool) -> float:
                     stream.sink = stack.enter_context(Pair())
                 engine.subscribe(str(number), ["posts/*"], None)
             collection = change.record.collection
-            addressees = list(engine.hub.index.addressees(collection, change.record.id))
+            addressees = engine.hub.index.addressees(collection, change.record.id)
             deliveries = await engine.hub.judge.judge(change, addressees)
             pushed: list[Stream] = []
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from rowcast.realtime.accounts import Account
 from rowcast.realtime.stream import Stream
 from rowcast.realtime.topics import Subscription
@@ -54,16 +56,14 @@ class Group:
                 del self.members[kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Addressee:
+class Addressee(msgspec.Struct, frozen=True):
     """A group that a change concerns, and the rule that guards it."""
 
     group: Group
     rule: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One frame body and who of a kind in a group gets it: these accounts, or all where `accounts` is None."""
 
     group: Group

@@ -15,13 +15,16 @@ anything is replayed. Passwords and token keys are never logged.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import secrets
 import string
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from rowcast.realtime.log_rows import COLUMNS, change_of, row_of
 from rowcast.realtime.numbers import Numbers, OneWriter
@@ -321,8 +324,8 @@ def _with_key(reader: Reader, change: Logged) -> Logged:
         return change
     record = change.record
     key = reader.value(f'SELECT "tokenKey" FROM {quote(record.collection.name)} WHERE id = ?', [record.id])
-    values = {**record.values, "tokenKey": key if isinstance(key, str) else ""}
-    return replace(change, record=replace(record, values=values))
+    keyed = dataclasses.replace(record, values={**record.values, "tokenKey": key if isinstance(key, str) else ""})
+    return replace(change, record=keyed)
 
 
 def _is_there(reader: Reader) -> bool:

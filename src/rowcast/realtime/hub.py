@@ -350,7 +350,7 @@ class Hub:
         if change.action == "update":
             self._rights.change(change)
         collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        addressees = list(self.index.addressees(collection, change.record.id))
+        addressees = self.index.addressees(collection, change.record.id)
         if addressees:
             self.tally.judged += 1
             try:

@@ -5,14 +5,14 @@ Owned by the event loop; only `is_heard` may be asked from a writer's thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rowcast.realtime import topics
 from rowcast.realtime.audience import Addressee, Group
 from rowcast.realtime.stream import Stream
 from rowcast.realtime.topics import Subscription
 from rowcast.schema.collection import Collection
+
+_NOBODY = (None, None)
 
 
 @dataclass(slots=True)
@@ -36,12 +36,13 @@ class TopicIndex:
     """Groups by topic and subscription string. A change finds them by look-up; all others cost nothing."""
 
     def __init__(self) -> None:
-        self._topics: dict[str, dict[str, Group]] = {}
+        # By the head of the topic, then by its rest, then by subscription string.
+        self._topics: dict[str, dict[str, dict[str, Group]]] = {}
         self._heads: dict[str, Head] = {}
 
     def __len__(self) -> int:
         """How many topics somebody asked for."""
-        return len(self._topics)
+        return sum(map(len, self._topics.values()))
 
     def group_count(self) -> int:
         """How many different subscription strings there are."""
@@ -50,7 +51,7 @@ class TopicIndex:
     def join(self, stream: Stream) -> None:
         """Add a stream to the groups of its subscriptions."""
         for text, subscription in stream.subscriptions.items():
-            groups = self._topics.setdefault(subscription.topic, {})
+            groups = self._topics.setdefault(subscription.head, {}).setdefault(subscription.rest, {})
             group = groups.get(text)
             if group is None:
                 group = groups[text] = Group(subscription)
@@ -60,15 +61,18 @@ class TopicIndex:
     def leave(self, stream: Stream) -> None:
         """Take a stream out of the groups of its subscriptions, where it is in them."""
         for text, subscription in stream.subscriptions.items():
-            groups = self._topics.get(subscription.topic)
-            group = groups.get(text) if groups else None
-            if groups is None or group is None:
+            rests = self._topics.get(subscription.head, {})
+            groups = rests.get(subscription.rest, {})
+            group = groups.get(text)
+            if group is None:
                 continue
             group.remove(stream)
             if not group.members:
                 del groups[text]
                 if not groups:
-                    del self._topics[subscription.topic]
+                    del rests[subscription.rest]
+                    if not rests:
+                        del self._topics[subscription.head]
                 head = self._heads[subscription.head]
                 head.count(subscription, -1)
                 if not head.groups:
@@ -76,17 +80,26 @@ class TopicIndex:
 
     def groups(self, topic: str) -> tuple[Group, ...]:
         """Return the groups of one topic."""
-        found = self._topics.get(topic)
-        return tuple(found.values()) if found else ()
+        head, slash, rest = topic.partition("/")
+        return tuple(self._topics.get(head, {}).get(slash + rest, {}).values())
 
-    def addressees(self, collection: Collection, record_id: str) -> Iterator[Addressee]:
-        """Yield the groups that a change of a record concerns, with the rules that guard them."""
-        for topic in topics.record_topics(collection, record_id):
-            for group in self.groups(topic):
-                yield Addressee(group, collection.view_rule)
-        for topic in topics.wildcard_topics(collection):
-            for group in self.groups(topic):
-                yield Addressee(group, collection.list_rule)
+    def addressees(self, collection: Collection, record_id: str) -> list[Addressee]:
+        """Return the groups that a change of a record concerns, with the rules that guard them.
+
+        A topic names the collection by its name or id. The view rule guards those for one record, the list rule
+        those for all; a bare name is the deprecated spelling of these that some clients still use.
+        """
+        named = (self._topics.get(collection.name), self._topics.get(collection.id))
+        if named == _NOBODY:
+            return []
+        guarded = ((f"/{record_id}", collection.view_rule), ("/*", collection.list_rule), ("", collection.list_rule))
+        return [
+            Addressee(group, rule)
+            for rest, rule in guarded
+            for rests in named
+            if rests is not None and rest in rests
+            for group in rests[rest].values()
+        ]
 
     def heads(self, collection: Collection) -> list[Head]:
         """Return what is known of the groups that name a collection. May be called from any thread."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.audience import Addressee, Delivery
@@ -35,11 +35,11 @@ _LONGEST_REST_S = 1.0
 class Late:
     """A reader that opens its block when it is first asked, for a `with` block."""
 
-    __slots__ = ("_opened", "_reader", "_storage")
+    __slots__ = ("_block", "_reader", "_storage")
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._opened = ExitStack()
+        self._block: AbstractContextManager[Reader] | None = None
         self._reader: Reader | None = None
 
     @property
@@ -66,14 +66,16 @@ class Late:
 
     def _ask(self) -> Reader:
         if self._reader is None:
-            self._reader = self._opened.enter_context(self._storage.read())
+            block = self._storage.read()
+            self._reader, self._block = block.__enter__(), block
         return self._reader
 
     def __enter__(self) -> Late:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._opened.close()
+        if self._block is not None:
+            self._block.__exit__(None, None, None)
 
 
 class Judge:

@@ -12,8 +12,9 @@ come and go. Rule 2: a verdict is never kept beyond the change that it was asked
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
+
+from msgspec.structs import replace
 
 from rowcast import encoding
 from rowcast.errors import BadRequestError, FilterError
@@ -21,10 +22,11 @@ from rowcast.realtime import frames
 from rowcast.realtime.accounts import Account, Accounts
 from rowcast.realtime.audience import Addressee, Delivery, Group
 from rowcast.realtime.topics import Subscription
-from rowcast.records.output import Output
+from rowcast.records.output import Output, encode_picked
 from rowcast.rules import Rules
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
+from rowcast.schema.public import visible_values
 from rowcast.schema.record import Change, Record
 from rowcast.schema.request import RequestInfo
 from rowcast.schema.rows import to_row
@@ -261,26 +263,26 @@ class Judgement:
         key = ("data", fields, account.is_superuser, shows_email)
         data = None if expand else self._bodies.get(key)
         if data is None:
-            record = self._encode(self._request(account, subscription), expand, fields, shows_email=shows_email)
-            data = encoding.html_safe(b'{"record":' + record + b',"action":"' + self._change.action.encode() + b'"}')
+            record = self._encode(account, subscription, fields, shows_email=shows_email)
+            data = b'{"record":' + record + b',"action":"' + self._change.action.encode() + b'"}'
             if not expand:
                 self._bodies[key] = data
         return data
 
-    def _encode(self, request: RequestInfo, expand: str, fields: str, *, shows_email: bool) -> bytes:
+    def _encode(self, account: Account, subscription: Subscription, fields: str, *, shows_email: bool) -> bytes:
         """Return the record as JSON; `fields` that can't be read pick everything, as in the reference."""
-        show = partial(
-            self._output.encode,
-            self._reader,
-            self._record,
-            request,
-            expand=expand,
-            ignore_email_visibility=shows_email,
-        )
+        expand = subscription.query.get("expand", "")
+        if expand:
+            request = self._request(account, subscription)
+            values = self._output.public(
+                self._reader, self._record, request, expand=expand, ignore_email_visibility=shows_email
+            )
+        else:
+            values = visible_values(self._record, shows_hidden=account.is_superuser, shows_email=shows_email)
         try:
-            return show(fields=fields)
+            return encode_picked(values, fields)
         except BadRequestError:
-            return show()
+            return encode_picked(values)
 
     def _request(self, account: Account, subscription: Subscription) -> RequestInfo:
         return RequestInfo(

@@ -7,13 +7,14 @@ has put into the table, so a row is read as records are, and nothing in it is an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
-from rowcast.schema.fields import PasswordField
-from rowcast.schema.record import Action, Change, Logged, Message, Position, Record
-from rowcast.schema.rows import from_row, new_record, to_row
+from rowcast.schema.record import Action, Change, Logged, Message, Position
+from rowcast.schema.rows import from_ids, logged_row, new_record
 from rowcast.sql import Row, SQLValue
 
 _MESSAGE = "message"
@@ -21,12 +22,14 @@ _MESSAGE = "message"
 
 _ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
 _INT64 = 2**63
+_NOTHING = "{}"
 
 COLUMNS = "number, tag, action, collection, row, previous"
 """The columns of the log in the order in which `change_of` reads them."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, bool | int | float | str | list[str] | None]).decode
+_decode_plain: Callable[[str], dict[str, SQLValue]] = msgspec.json.Decoder().decode
 
 
 def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
@@ -34,11 +37,11 @@ def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
     position = change.position
     if isinstance(change, Message):
         place = (position.number, position.tag) if position else (0, "")
-        return (*place, at, _MESSAGE, change.topic, "", change.data.decode(), "{}")
+        return (*place, at, _MESSAGE, change.topic, "", change.data.decode(), _NOTHING)
     record = change.record
-    values = _logged(record)
-    before = _logged(change.previous) if change.previous is not None else {}
-    before = {key: value for key, value in before.items() if values.get(key) != value}
+    values = logged_row(record)
+    previous = logged_row(change.previous) if change.previous is not None else {}
+    before = {key: value for key, value in previous.items() if values.get(key) != value}
     return (
         position.number if position else 0,
         position.tag if position else "",
@@ -47,7 +50,7 @@ def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
         record.collection.id,
         record.id,
         _encode(values).decode(),
-        _encode(before).decode(),
+        _encode(before).decode() if before else _NOTHING,
     )
 
 
@@ -61,27 +64,18 @@ def change_of(catalog: Catalog, row: Row) -> Logged:
     if collection is None:
         # Nobody can listen to a collection that is gone.
         return Change("delete", new_record(Collection(id=str(collection_id))), position=position)
-    after, before = _values(values), _values(previous)
-    record = _record(collection, after)
-    earlier = _record(collection, {**after, **before}) if action == "update" else None
-    return Change(_ACTIONS[str(action)], record, earlier, position)
+    after = _values(str(values))
+    earlier = from_ids(collection, after | _values(str(previous))) if action == "update" else None
+    return Change(_ACTIONS[str(action)], from_ids(collection, after), earlier, position)
 
 
-def _logged(record: Record) -> dict[str, SQLValue]:
-    row = to_row(record)
-    return {
-        field.id: row[field.name]
-        for field in record.collection.fields
-        if not isinstance(field, PasswordField) and not (record.collection.is_auth and field.name == "tokenKey")
-    }
-
-
-def _record(collection: Collection, values: dict[str, SQLValue]) -> Record:
-    return from_row(collection, [values.get(field.id) for field in collection.fields])
-
-
-def _values(text: SQLValue) -> dict[str, SQLValue]:
-    return {key: _value(value) for key, value in _decode(str(text)).items()}
+def _values(text: str) -> dict[str, SQLValue]:
+    # A list begins with it; and few texts of records hold it.
+    if "[" not in text:
+        values = _decode_plain(text)
+        if all(value.__class__ is not int or -_INT64 <= value < _INT64 for value in values.values()):
+            return values
+    return {key: _value(value) for key, value in _decode(text).items()}
 
 
 def _value(value: bool | float | str | list[str] | None) -> SQLValue:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.schema.record import Change, Position

@@ -188,7 +188,7 @@ class Replays:
             for change in changes:
                 known = self._catalog.current.find(change.record.collection.id)
                 # Nobody may see anything of a collection that is gone.
-                addressees = list(self.index.addressees(known, change.record.id)) if known is not None else []
+                addressees = self.index.addressees(known, change.record.id) if known is not None else []
                 judgement = Judgement(change, reader, self._rules, self._output, self._accounts)
                 judged.append((change, list(judgement.deliveries(addressees))))
         return judged

@@ -1,4 +1,4 @@
-"""Topics: what a subscription string asks for, and which topics a change has.
+"""Topics: what a subscription string asks for.
 
 Pure. A subscription string is a topic with optional options,
 `posts/*?options={"query":{...},"headers":{...}}` (percent-encoded); the string
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from rowcast.schema.collection import Collection
 from rowcast.schema.request import snake_case
 
 MAX_SUBSCRIPTIONS = 1000
@@ -37,21 +36,23 @@ class Subscription:
     topic: str
     query: Mapping[str, str] = field(default_factory=dict, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    head: str = field(init=False, compare=False)
+    """The part of the topic that may name a collection."""
+    rest: str = field(init=False, compare=False)
+    """What of the topic follows it."""
+    event_name: bytes = field(init=False, compare=False)
+    """The text as it stands behind `event:`."""
 
-    @property
-    def head(self) -> str:
-        """The part of the topic that may name a collection."""
-        return self.topic.partition("/")[0]
+    def __post_init__(self) -> None:
+        head, slash, rest = self.topic.partition("/")
+        object.__setattr__(self, "head", head)
+        object.__setattr__(self, "rest", slash + rest)
+        object.__setattr__(self, "event_name", self.text.translate(_LINE_BREAKS).encode("utf-8", "replace"))
 
     @property
     def wants_leave(self) -> bool:
         """Whether the stream is to hear of records that it no longer sees after an update."""
         return self.query.get("leave", "") in {"true", "1"}
-
-    @property
-    def event_name(self) -> bytes:
-        """The text as it stands behind `event:`."""
-        return self.text.translate(_LINE_BREAKS).encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=4096)
@@ -97,16 +98,3 @@ def _as_text(value: object) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return ""
-
-
-def wildcard_topics(collection: Collection) -> tuple[str, str, str, str]:
-    """Return the topics for all records of a collection; the list rule guards them.
-
-    The bare name and id are the deprecated spelling that some clients still use.
-    """
-    return (f"{collection.name}/*", f"{collection.id}/*", collection.name, collection.id)
-
-
-def record_topics(collection: Collection, record_id: str) -> tuple[str, str]:
-    """Return the topics for one record; the view rule guards them."""
-    return (f"{collection.name}/{record_id}", f"{collection.id}/{record_id}")

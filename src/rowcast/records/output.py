@@ -77,8 +77,13 @@ class Output:
         ignore_email_visibility: bool | None = None,
     ) -> bytes:
         """Return a record as JSON text. Raises BadRequestError for `fields` that can't be read."""
-        picked = pick.parse(fields)
-        text = encoding.encode(
-            self.public(reader, record, request, expand=expand, ignore_email_visibility=ignore_email_visibility)
-        )
-        return text if picked is None else picked.apply_json(text)
+        pick.parse(fields)
+        values = self.public(reader, record, request, expand=expand, ignore_email_visibility=ignore_email_visibility)
+        return encode_picked(values, fields)
+
+
+def encode_picked(values: dict[str, object], fields: str = "") -> bytes:
+    """Return what is shown of a record as JSON text, or only `fields` of it. Raises BadRequestError."""
+    picked = pick.parse(fields)
+    text = encoding.encode(values)
+    return text if picked is None else encoding.html_safe(picked.apply_json(text))

@@ -7,6 +7,7 @@ never changes, so neither does its codec.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import AutodateField, Field, JSONField, Modifier, PasswordField, TextField
@@ -31,12 +32,14 @@ class Codec:
 
     __slots__ = (
         "autodates",
+        "by_id",
         "columns",
         "defaults",
         "from_db",
         "generated",
         "keys",
         "lists",
+        "logged",
         "names",
         "public",
         "public_all",
@@ -54,6 +57,13 @@ class Codec:
         self.autodates = tuple(field for field in fields if isinstance(field, AutodateField))
         self.generated = tuple(field for field in fields if isinstance(field, TextField) and field.autogenerate_pattern)
         self.keys: dict[str, tuple[Field, Modifier]] = _keys(fields)
+        self.by_id = tuple((field.id, field.name, field.from_db) for field in fields)
+        # What the log of changes holds: nothing that opens an account.
+        self.logged = tuple(
+            (field.id, field.name, field.to_db)
+            for field in fields
+            if not isinstance(field, PasswordField) and not (collection.is_auth and field.name == "tokenKey")
+        )
         self.public = _public(collection, with_hidden=False)
         self.public_all = _public(collection, with_hidden=True)
 
@@ -75,15 +85,33 @@ def _keys(fields: tuple[Field, ...]) -> dict[str, tuple[Field, Modifier]]:
     return keys
 
 
-def _public(collection: Collection, *, with_hidden: bool) -> tuple[tuple[str, ToJSON | None], ...]:
-    """Return names and converters of what an answer holds, in the order of its keys.
+@dataclass(frozen=True, slots=True)
+class Public:
+    """What an answer holds of a record: `blank` has its keys in their order, to be filled with the record's values.
 
-    None stands for a value that is the same in JSON. Copies core/record_model.go, PublicExport.
+    Then those in `left_out` go, and those in `converted` get the form that they have in JSON. `size` is
+    how many keys there are before.
     """
-    exported: dict[str, ToJSON | None] = {}
-    for field in collection.fields:
-        if (field.hidden and not with_hidden) or (collection.is_auth and field.name in _HIDDEN_OF_ACCOUNTS):
-            continue
-        exported[field.name] = field.to_json if isinstance(field, JSONField | PasswordField) else None
-    exported |= {"collectionId": None, "collectionName": None, "expand": None}
-    return tuple(sorted(exported.items(), key=lambda item: item[0]))
+
+    blank: dict[str, object]
+    left_out: tuple[str, ...]
+    converted: tuple[tuple[str, ToJSON], ...]
+    size: int
+
+
+def _public(collection: Collection, *, with_hidden: bool) -> Public:
+    """Return what an answer holds. Copies core/record_model.go, PublicExport."""
+    left_out = tuple(
+        field.name
+        for field in collection.fields
+        if (field.hidden and not with_hidden) or (collection.is_auth and field.name in _HIDDEN_OF_ACCOUNTS)
+    )
+    shown = [field for field in collection.fields if field.name not in left_out]
+    of_collection = {"collectionId": collection.id, "collectionName": collection.name}
+    keys = sorted({*of_collection, *(field.name for field in shown)})
+    return Public(
+        blank={key: of_collection.get(key) for key in keys},
+        left_out=left_out,
+        converted=tuple((field.name, field.to_json) for field in shown if isinstance(field, JSONField | PasswordField)),
+        size=len({*keys, *left_out}),
+    )

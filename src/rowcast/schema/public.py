@@ -16,21 +16,28 @@ def public_values(record: Record) -> dict[str, object]:
 
     Copies core/record_model.go, PublicExport.
     """
+    shown = visible_values(record, shows_hidden=record.shows_hidden, shows_email=record.shows_email)
+    if record.expand is None:
+        return shown
+    return dict(sorted((*shown.items(), ("expand", _expanded(record.expand)))))
+
+
+def visible_values(record: Record, *, shows_hidden: bool, shows_email: bool) -> dict[str, object]:
+    """Return the values of a record that somebody may see who is shown so much, without expanded records."""
     collection, values = record.collection, record.values
     codec = codec_of(collection)
-    skipped = "email" if collection.is_auth and not (record.shows_email or values.get("emailVisibility")) else ""
-    exported: dict[str, object] = {}
-    for name, convert in codec.public_all if record.shows_hidden else codec.public:
-        if name == "collectionId":
-            exported[name] = collection.id
-        elif name == "collectionName":
-            exported[name] = collection.name
-        elif name == "expand":
-            if record.expand is not None:
-                exported[name] = _expanded(record.expand)
-        elif name != skipped:
-            exported[name] = convert(values[name]) if convert else values[name]
-    return exported
+    public = codec.public_all if shows_hidden else codec.public
+    shown = public.blank | values
+    if len(shown) != public.size:
+        # What is no field is nobody's to see.
+        shown = public.blank | {name: values[name] for name in codec.names}
+    for name in public.left_out:
+        del shown[name]
+    for name, convert in public.converted:
+        shown[name] = convert(values[name])
+    if collection.is_auth and not (shows_email or values.get("emailVisibility")):
+        shown.pop("email", None)
+    return shown
 
 
 def _expanded(expand: dict[str, Record | list[Record]]) -> dict[str, object]:

@@ -1,10 +1,15 @@
-"""A record, a change of a record, and a message between changes."""
+"""A record, a change of a record, and a message between changes.
+
+Places, changes and messages are structs: each node makes one of each for every change that anybody commits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from rowcast.schema.codec import codec_of
 from rowcast.schema.collection import Collection
@@ -119,8 +124,7 @@ class Record:
             self.values["tokenKey"] = target.generate()
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """A place in the order of all committed changes: that behind change number `number`.
 
     `tag` is random for each process that writes, so that a number of another data
@@ -134,8 +138,7 @@ class Position:
         return f"{self.number}-{self.tag}"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A record that was created, updated or deleted by a committed transaction.
 
     `record` is the row after the change (for a delete: the last one). `previous`
@@ -152,8 +155,7 @@ class Change:
     before: Snapshot | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What the application tells the streams of a topic; `data` is JSON text.
 
     It has a `position` where it is in the log of changes, as between several processes.

@@ -7,7 +7,7 @@ runs SQL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rowcast.schema.codec import codec_of
 from rowcast.schema.collection import Collection
@@ -32,8 +32,20 @@ def from_row(collection: Collection, row: Sequence[SQLValue]) -> Record:
 def moved(record: Record, collection: Collection) -> Record:
     """Return a record in a newer form of its collection; fields keep their values by their ids."""
     row = to_row(record)
-    by_id = {field.id: row[field.name] for field in record.collection.fields}
-    return from_row(collection, [by_id.get(field.id) for field in collection.fields])
+    return from_ids(collection, {field.id: row[field.name] for field in record.collection.fields})
+
+
+def from_ids(collection: Collection, row: Mapping[str, SQLValue]) -> Record:
+    """Return the record of values in column form that stand under the ids of their fields, which a rename keeps."""
+    get = row.get
+    values = {name: convert(get(key)) for key, name, convert in codec_of(collection).by_id}
+    return Record(collection, values, values.copy(), False)
+
+
+def logged_row(record: Record) -> dict[str, SQLValue]:
+    """Return the values that the log of changes holds, in column form under the ids of their fields."""
+    values = record.values
+    return {key: convert(values[name]) for key, name, convert in codec_of(record.collection).logged}
 
 
 def new_record(collection: Collection) -> Record:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import psycopg
 from psycopg.adapt import AdaptersMap, Buffer, Dumper, Loader
+from psycopg.types.string import TextLoader
 
 from rowcast.sql import SQLValue
 
@@ -100,11 +101,6 @@ class _BoolLoader(Loader):
         return int(bytes(data) == b"t")
 
 
-class _TextLoader(Loader):
-    def load(self, data: Buffer) -> str:
-        return bytes(data).decode()
-
-
 class Context:
     """The adapters of a connection, in the form in which psycopg takes them."""
 
@@ -119,8 +115,8 @@ class Context:
         self.adapters.register_dumper(Null, _NullDumper)
         for info in psycopg.postgres.types:
             if info.name not in _KEPT:
-                self.adapters.register_loader(info.oid, _TextLoader)
+                self.adapters.register_loader(info.oid, TextLoader)
             if info.array_oid:
-                self.adapters.register_loader(info.array_oid, _TextLoader)
+                self.adapters.register_loader(info.array_oid, TextLoader)
         self.adapters.register_loader("numeric", _NumberLoader)
         self.adapters.register_loader("bool", _BoolLoader)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rowcast.realtime import topics
-from rowcast.schema.collection import Collection
 
 
 def with_options(topic: str, options: object) -> str:
@@ -66,9 +65,3 @@ def test_any_text_is_a_subscription(text: str) -> None:
     assert subscription.text == text
     assert subscription.topic == text.split("?", 1)[0]
     assert b"\n" not in subscription.event_name
-
-
-def test_topics_of_a_change_by_name_by_id_and_bare() -> None:
-    posts = Collection(id="pbc_1", name="posts")
-    assert topics.wildcard_topics(posts) == ("posts/*", "pbc_1/*", "posts", "pbc_1")
-    assert topics.record_topics(posts, "r1") == ("posts/r1", "pbc_1/r1")

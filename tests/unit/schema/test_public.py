@@ -67,3 +67,10 @@ def test_expanded_records_have_rights_of_their_own() -> None:
     assert shown["owner"]["email"] == "a@b.co"
     assert "email" not in shown["likes"][0]
     assert "secret" not in shown["likes"][1]
+
+
+def test_what_is_no_field_is_not_shown() -> None:
+    record = post()
+    record.values["leftover"] = "x"
+    record.shows_hidden = True
+    assert "leftover" not in public_values(record)

@@ -8,6 +8,7 @@ float or str again; a number that is whole comes as int, as from SQLite's NUMERI
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import psycopg
@@ -22,6 +23,9 @@ _KEPT = frozenset(("int2", "int4", "int8", "oid", "float4", "float8", "bytea"))
 
 # What is not closed reaches to the end, as in `schema.sqltext`.
 _PART = re.compile(r"""'(?:[^']|'')*(?:'|\Z)|"(?:[^"]|"")*(?:"|\Z)|\$f\$.*?(?:\$f\$|\Z)|\?""", re.DOTALL)
+
+_ADDS_A_ROW = re.compile(r"INSERT INTO [^()?]+(?:\([^()?]+\) )?VALUES (\((?:[^()']|\([^()']*\))+\))")
+"""An INSERT of one row of parameters, or of functions of these, with nothing behind it."""
 
 
 class Null:
@@ -46,6 +50,30 @@ def numbered(sql: str) -> str:
         return f"${number}"
 
     return _PART.sub(place, sql)
+
+
+@lru_cache(maxsize=256)
+def adding(sql: str, count: int) -> str | None:
+    """Return an INSERT of one row as one of `count` rows, None for any other statement.
+
+    It is the same text each time, so that its statement is known as a prepared one.
+    """
+    found = _ADDS_A_ROW.fullmatch(sql)
+    return f"{sql}{f', {found[1]}' * (count - 1)}" if found else None
+
+
+def sent(params: Sequence[SQLValue], *, replaces_nul: bool) -> tuple[list[bytes | None], tuple[int, ...]]:
+    """Return parameters as they are sent, and their types."""
+    values: list[bytes | None] = []
+    types: list[int] = []
+    for value in params:
+        if isinstance(value, str) and "\0" not in value:
+            values.append(value.encode())
+            types.append(TEXT)
+        else:
+            values.append(as_bytes(value, replaces_nul=replaces_nul))
+            types.append(NUMERIC if isinstance(value, int | float) else TEXT)
+    return values, tuple(types)
 
 
 def as_bytes(value: SQLValue, *, replaces_nul: bool = False) -> bytes | None:

@@ -29,7 +29,7 @@ from psycopg.pq.abc import PGresult
 from rowcast.sql import Row, SQLValue
 from rowcast.storage.postgres_errors import OUTDATED
 from rowcast.storage.postgres_reach import Reach
-from rowcast.storage.postgres_values import NUMERIC, TEXT, as_bytes, numbered
+from rowcast.storage.postgres_values import numbered, sent
 
 T = TypeVar("T")
 
@@ -40,8 +40,6 @@ _CLOSES = psycopg.capabilities.has_send_close_prepared()
 """Whether libpq is of PostgreSQL 17 or newer."""
 
 _DONE = frozenset((ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY))
-
-_NUMBERS = frozenset((bool, int, float))
 
 _Key = tuple[str, tuple[int, ...]]
 
@@ -94,8 +92,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     def ask(self, sql: str, params: Sequence[SQLValue], *, replaces_nul: bool) -> Answer:
         """Run one statement with `?` for its parameters. Raises psycopg errors and what a value raises."""
-        values = [as_bytes(value, replaces_nul=replaces_nul) for value in params]
-        types = tuple([NUMERIC if type(value) in _NUMBERS else TEXT for value in params])
+        values, types = sent(params, replaces_nul=replaces_nul)
         name = self._name_of(sql, types) if self.prepares else None
         if name is None:
             result = self._bounded(lambda: self.pgconn.exec_params(numbered(sql).encode(), values, types))

@@ -32,6 +32,7 @@ from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_doubt import Doubts
 from rowcast.storage.postgres_errors import RAISED, translate
 from rowcast.storage.postgres_readers import PostgresSnapshot, Sessions, Statements, run_script
+from rowcast.storage.postgres_values import adding
 
 BeforeCommit = Callable[["PostgresTransaction"], None]
 """Runs inside each transaction that changed records, just before its COMMIT; what it raises undoes the transaction."""
@@ -88,13 +89,12 @@ class PostgresTransaction(Ending, Statements):
 
     def run_many(self, sql: str, params: Iterable[Sequence[SQLValue]]) -> None:
         """Run a statement once for each set of parameters; rows that are added go many in one statement."""
-        sets = [list(values) for values in params]
-        head, values, row = sql.rpartition("VALUES ")
-        size = _ROWS_AT_ONCE if values and row.strip("(), ?") == "" else 1
+        sets = list(params)
+        size = _ROWS_AT_ONCE if adding(sql, 1) else 1
         try:
             for first in range(0, len(sets), size):
                 some = sets[first : first + size]
-                text = f"{head}{values}{', '.join([row] * len(some))}"
+                text = adding(sql, len(some)) or sql
                 self.connection().ask(text, list(chain.from_iterable(some)), replaces_nul=True)
         except RAISED as error:
             raise translate(error) from error

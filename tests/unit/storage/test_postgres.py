@@ -16,7 +16,7 @@ from rowcast.storage import ConflictError, Reader, StorageError, UniqueError, dd
 from rowcast.storage.directory import open_directory
 from rowcast.storage.postgres import PostgresStorage, parse_address
 from rowcast.storage.postgres_ddl import PostgresDefinitions
-from rowcast.storage.postgres_values import numbered
+from rowcast.storage.postgres_values import adding, numbered
 from tests import postgres
 
 NOTES = Collection(
@@ -389,6 +389,26 @@ def test_many_rows_are_added_whole_and_in_order(storage: PostgresStorage, count:
         with pytest.raises(UniqueError), tx.savepoint():
             tx.run_many("INSERT INTO many (id, n) VALUES (?, ?)", [("new", 1), ("new", 1)])
         assert tx.value("SELECT count(*) FROM many") == count
+
+
+@pytest.mark.parametrize(
+    ("sql", "many"),
+    [
+        ("INSERT INTO t VALUES (?, ?)", "INSERT INTO t VALUES (?, ?), (?, ?)"),
+        (
+            'INSERT INTO "t" ("a","b") VALUES (?,trim_scale(?))',
+            'INSERT INTO "t" ("a","b") VALUES (?,trim_scale(?)), (?,trim_scale(?))',
+        ),
+        ("INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING", None),
+        ("INSERT INTO t (a, b) VALUES (?, ')') RETURNING (a)", None),
+        ("INSERT INTO t (a, b) SELECT a, ? FROM (VALUES (?)) AS v (a)", None),
+        ("INSERT INTO t (a, b) VALUES (?, ?), (?, ?)", None),
+        ("UPDATE t SET a = ?", None),
+    ],
+)
+def test_only_a_plain_row_is_added_with_others(sql: str, many: str | None) -> None:
+    assert adding(sql, 2) == many
+    assert adding(sql, 1) == (sql if many else None)
 
 
 def test_waiting_for_the_server_lets_other_threads_go_on(storage: PostgresStorage) -> None:

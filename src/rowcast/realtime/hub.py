@@ -330,18 +330,18 @@ class Hub:
     async def _dispatch_round(self, events: Sequence[Event]) -> None:
         turn_ends = time.monotonic() + SLICE_S
         for event in events:
-            if isinstance(event, CollectionChange):
-                self._rights.change_collection(event)
-            elif isinstance(event, Message):
-                self._send(event)
-            elif isinstance(event, Lost):
-                self._lose(event)
-            else:
+            if isinstance(event, Change):
                 await self._progress.deliver(event, self._dispatch)
                 if self.judge.is_tired:
                     # What was pushed need not wait as well.
                     await self.rounds.write()
                     await self.judge.rest()
+            elif isinstance(event, CollectionChange):
+                self._rights.change_collection(event)
+            elif isinstance(event, Message):
+                self._send(event)
+            else:
+                self._lose(event)
             if time.monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + SLICE_S

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, nullcontext
 
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.audience import Addressee, Delivery
@@ -33,14 +33,19 @@ _LONGEST_REST_S = 1.0
 
 
 class Late:
-    """A reader that opens its block when it is first asked, for a `with` block."""
+    """A reader that opens its block when it is first asked, for a `with` block.
 
-    __slots__ = ("_block", "_reader", "_storage")
+    With `is_bounded` it does so under a budget. `asked_at` is when it was asked, on the monotonic clock; 0 if never.
+    """
 
-    def __init__(self, storage: Storage) -> None:
+    __slots__ = ("_blocks", "_is_bounded", "_reader", "_storage", "asked_at")
+
+    def __init__(self, storage: Storage, *, is_bounded: bool) -> None:
         self._storage = storage
-        self._block: AbstractContextManager[Reader] | None = None
+        self._is_bounded = is_bounded
+        self._blocks: ExitStack | None = None
         self._reader: Reader | None = None
+        self.asked_at = 0.0
 
     @property
     def dialect(self) -> Dialect:
@@ -59,23 +64,22 @@ class Late:
         """Return the first column of the first row, or None."""
         return self._ask().value(sql, params)
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether the block was opened."""
-        return self._reader is not None
-
     def _ask(self) -> Reader:
         if self._reader is None:
-            block = self._storage.read()
-            self._reader, self._block = block.__enter__(), block
+            self.asked_at = time.monotonic()
+            with ExitStack() as blocks:
+                if self._is_bounded:
+                    blocks.enter_context(self._storage.budget())
+                self._reader = blocks.enter_context(self._storage.read())
+                self._blocks = blocks.pop_all()
         return self._reader
 
     def __enter__(self) -> Late:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self._block is not None:
-            self._block.__exit__(None, None, None)
+        if self._blocks is not None:
+            self._blocks.close()
 
 
 class Judge:
@@ -91,14 +95,12 @@ class Judge:
 
     async def judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         """Return who is told what of a change."""
-        began = time.monotonic()
         try:
-            with self._storage.budget():
-                deliveries, has_asked = self._judge_now(change, addressees)
+            deliveries, asked_at = self._judge_now(change, addressees, is_bounded=True)
         except BudgetExceededError:
-            deliveries, has_asked = await asyncio.to_thread(self._judge_now, change, addressees)
-        if has_asked:
-            took_s = time.monotonic() - began
+            deliveries, asked_at = await asyncio.to_thread(self._judge_now, change, addressees, is_bounded=False)
+        if asked_at:
+            took_s = time.monotonic() - asked_at
             self.tally.asked(took_s)
             if took_s > _SLOW_S:
                 self._rest_s = min(self._rest_s + took_s, _LONGEST_REST_S)
@@ -115,11 +117,20 @@ class Judge:
         self.tally.rested_s += rest_s
         await asyncio.sleep(rest_s)
 
-    def _judge_now(self, change: Change, addressees: list[Addressee]) -> tuple[list[Delivery], bool]:
-        if change.before is not None and change.action == "delete":
-            return self._judge_by(change.before, change, addressees), True
-        with Late(self._storage) as reader:
-            return self._judge_by(reader, change, addressees), reader.is_asked
+    def _judge_now(
+        self, change: Change, addressees: list[Addressee], *, is_bounded: bool
+    ) -> tuple[list[Delivery], float]:
+        """Return the deliveries, and when the database was first asked; 0 if it was not."""
+        if change.before is not None:
+            # A state before the change is asked without a block of its own.
+            began = time.monotonic()
+            with self._storage.budget() if is_bounded else nullcontext():
+                if change.action == "delete":
+                    return self._judge_by(change.before, change, addressees), began
+                with Late(self._storage, is_bounded=False) as reader:
+                    return self._judge_by(reader, change, addressees), reader.asked_at
+        with Late(self._storage, is_bounded=is_bounded) as reader:
+            return self._judge_by(reader, change, addressees), reader.asked_at
 
     def _judge_by(self, reader: Reader, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         judgement = Judgement(change, reader, self._rules, self._output, self._accounts)

@@ -7,7 +7,7 @@ has put into the table, so a row is read as records are, and nothing in it is an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Annotated, cast
 
 import msgspec
 
@@ -29,7 +29,9 @@ COLUMNS = "number, tag, action, collection, row, previous"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, bool | int | float | str | list[str] | None]).decode
-_decode_plain: Callable[[str], dict[str, SQLValue]] = msgspec.json.Decoder().decode
+_Int64 = Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64 - 1)]
+_decode_plain = msgspec.json.Decoder(dict[str, bool | _Int64 | float | str | None]).decode
+"""For a row in which every value is as a column gives it, which is nearly every one."""
 
 
 def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
@@ -70,12 +72,10 @@ def change_of(catalog: Catalog, row: Row) -> Logged:
 
 
 def _values(text: str) -> dict[str, SQLValue]:
-    # A list begins with it; and few texts of records hold it.
-    if "[" not in text:
-        values = _decode_plain(text)
-        if all(value.__class__ is not int or -_INT64 <= value < _INT64 for value in values.values()):
-            return values
-    return {key: _value(value) for key, value in _decode(text).items()}
+    try:
+        return cast("dict[str, SQLValue]", _decode_plain(text))
+    except msgspec.ValidationError:
+        return {key: _value(value) for key, value in _decode(text).items()}
 
 
 def _value(value: bool | float | str | list[str] | None) -> SQLValue:

@@ -17,7 +17,6 @@ from rowcast.schema.casts import column_text, to_text
 from rowcast.schema.fields.field import Field, Lookup, Modifier, common_settings
 from rowcast.schema.generate import random_by_pattern
 from rowcast.schema.patterns import PatternError, pattern_matches, validate_pattern
-from rowcast.sql import SQLValue
 
 if TYPE_CHECKING:
     from rowcast.schema.catalog import Catalog
@@ -64,8 +63,7 @@ class _Text(Field, frozen=True, kw_only=True):
     def prepare(self, raw: object) -> str:
         return to_text(raw)
 
-    def from_db(self, value: SQLValue) -> str:
-        return column_text(value)
+    from_db = staticmethod(column_text)
 
 
 class TextField(_Text, frozen=True, kw_only=True, tag="text"):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import re
@@ -50,6 +51,7 @@ _OPEN_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
+_AT_ONCE = 8
 _MAX_SENDING = 8
 _MAX_NODES = 1000
 
@@ -90,6 +92,7 @@ class RedisLink:
         self._is_open = False
         self._client: Client | None = None
         self._is_down = False
+        self._heard_at = 0.0
         self._has_tried = asyncio.Event()
         self._outgoing = Hints()
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,22 +180,38 @@ class RedisLink:
                         await client.zrem(self._registry, self.name)
 
     async def _listen(self, client: Client, heard: PubSub, on_hint: Callable[[], None], answer: Answer) -> None:
+        """Hear messages, and see every now and then that something is heard."""
         now = asyncio.get_running_loop().time
-        beat_at = heard_at = now()
-        missing = {self._hints, self._inbox(self.name)}
-        while self._is_open:
-            if now() >= beat_at:
-                if now() - heard_at > _SILENT_S:
+        self._heard_at = now()
+        # Before anything is heard: whoever is connected is known to the others.
+        await self._register(client)
+        hearing = asyncio.create_task(self._hear(client, heard, on_hint, answer))
+        try:
+            while self._is_open and not (await asyncio.wait([hearing], timeout=_BEAT_S))[0]:
+                if now() - self._heard_at > _SILENT_S:
                     raise TimeoutError(f"nothing heard for {_SILENT_S:g} s")
                 await heard.ping()
                 await self._register(client)
-                beat_at = now() + _BEAT_S
-            message = await heard.get_message(timeout=max(beat_at - now(), 0.01))
-            # A buffer full of messages is read without a pause.
-            await asyncio.sleep(0)
+            if hearing.done():
+                hearing.result()
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+
+    async def _hear(self, client: Client, heard: PubSub, on_hint: Callable[[], None], answer: Answer) -> None:
+        now = asyncio.get_running_loop().time
+        missing = {self._hints, self._inbox(self.name)}
+        for count in itertools.count():
+            # Without a time limit: each would cost a timer.
+            message = await heard.get_message(timeout=None)
+            if not self._is_open:
+                return
+            if count % _AT_ONCE == 0:
+                # A buffer full of messages is read without a pause.
+                await asyncio.sleep(0)
             if message is None:
                 continue
-            heard_at = now()
+            self._heard_at = now()
             channel, data = message["channel"], message["data"]
             if message["type"] == "subscribe":
                 missing.discard(channel)

@@ -6,12 +6,15 @@ So many changes a second can be written on a small machine that what is measured
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import secrets
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import uvloop
 
 from benchmarks.fleet import Fleet
 from benchmarks.ground import Ground
@@ -92,7 +95,9 @@ def _write(
 ) -> None:
     """Run one writer: get ready, tell, write when told to, tell what was done."""
     directory = open_directory(Path(data_dir), database=database)
-    asyncio.run(_connected(directory, bus, name, rate_per_s, seconds, pipe))
+    # As `serve` does.
+    gc.freeze()
+    uvloop.run(_connected(directory, bus, name, rate_per_s, seconds, pipe))
     directory.close()
 
 

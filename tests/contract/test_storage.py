@@ -76,6 +76,20 @@ class TestReading:
         with pytest.raises(StorageError, match="has ended"):
             reader.rows("SELECT 1")
 
+    def test_a_glance_sees_what_is_committed_and_leaves_no_transaction(self, storage: Storage) -> None:
+        count = "SELECT count(*), max(id) FROM {schema}.t"
+        assert storage.glance(count) == (0, None)
+        insert(storage, "x")
+        with storage.write() as tx:
+            tx.run("INSERT INTO t (id) VALUES ('y')")
+            assert storage.glance(count) == (1, "x")
+        assert storage.glance(count) == (2, "y")
+        assert storage.glance("SELECT id FROM {schema}.t WHERE id = 'none'") is None
+        for _ in range(20):
+            with pytest.raises(StorageError):
+                storage.glance("SELECT nothing FROM {schema}.t")
+        assert storage.glance(count) == (2, "y")
+
 
 class TestWriting:
     def test_commits_at_the_end_of_the_block(self, storage: Storage) -> None:

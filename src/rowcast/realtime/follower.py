@@ -20,7 +20,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from rowcast.bus import Bus, Link, Lost
@@ -28,6 +27,7 @@ from rowcast.realtime.captured import Captured
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.states import States
 from rowcast.realtime.tally import Behind
+from rowcast.realtime.waiting import WaitingRoom
 from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged, Position
 from rowcast.schema.rows import new_record
@@ -53,6 +53,10 @@ _LONGEST_UNDECIDED_S = 0.064
 """How soon it is looked at again while transactions that have numbers are about to commit: at first, and when they
 take long. Whoever commits gives a hint; only one that is undone, or whose hint is lost, is found out by looking."""
 
+_SPACE_S = 0.01
+_SPACE_BUSY_S = 0.05
+"""How far apart looks begin at a server, which all nodes ask, and while the hub has something to do."""
+
 _LOCK_S = 0.02
 """How long the event loop, or a writer whose turn others wait for, waits for whoever reads the log."""
 
@@ -67,17 +71,6 @@ class Fresh(Protocol):
     def refresh(self) -> None:
         """Take over what has changed."""
         ...
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Somebody who waits until the present is told: everything up to the last number that was taken when it was asked.
-
-    The first look after that finds out which one (`upto`).
-    """
-
-    told: asyncio.Future[None]
-    upto: int | None = None
 
 
 class Follower:
@@ -113,8 +106,9 @@ class Follower:
         self._loop: asyncio.AbstractEventLoop | None = None
         # Up to which number the log was read, where it has holes.
         self._read = log.end.number
-        self._waiting: list[_Waiting] = []
+        self._waiting = WaitingRoom()
         self._undecided_s = _PERIOD_UNDECIDED_S
+        self._looked_at = 0.0
         log.on_adopted = self._adopted
 
     def record(self, tx: Transaction) -> None:
@@ -202,10 +196,9 @@ class Follower:
         """
         if self._loop is None or not await self._may_be_behind():
             return
-        waiting = _Waiting(self._loop.create_future())
-        self._waiting.append(waiting)
+        told = self._waiting.enter(self._loop)
         self._wake.set()
-        await waiting.told
+        await told
 
     async def _may_be_behind(self) -> bool:
         if not self._changes.is_stored:
@@ -218,24 +211,9 @@ class Follower:
         except BudgetExceededError:
             return True
 
-    def _release(self, came: int) -> None:
-        """Let go of those who have what they wait for; the first `came` of them were there before the last look."""
-        for each in self._waiting[:came]:
-            if each.upto is None:
-                each.upto = self._changes.numbers.seen
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if each.upto is None or each.upto > self._read:
-                self._waiting.append(each)
-            elif not each.told.done():
-                each.told.set_result(None)
-
     def _refuse(self, error: StorageError) -> None:
         """Tell those who wait that the log can't be read; it is read on from here when it can."""
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.told.done():
-                each.told.set_exception(error)
+        self._waiting.refuse(error)
         # That the database is away, the storage says once.
         if not isinstance(error, UnavailableError):
             _log.warning("the log of changes can't be read: %s", error)
@@ -248,11 +226,12 @@ class Follower:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._period_s()):
                         await self._wake.wait()
+                await self._space(self._loop)
                 self._wake.clear()
                 came = len(self._waiting)
                 try:
                     if await self._catch_up():
-                        self._release(came)
+                        self._waiting.release(came, self._changes.numbers.seen, self._read)
                     self.behind.looks[True] += 1
                     if self._captured.is_on and self._changes.is_untidy:
                         await asyncio.to_thread(self._changes.tidy)
@@ -264,10 +243,15 @@ class Follower:
                     await asyncio.to_thread(self._give_up)
         finally:
             self._loop = None
-            for waiting in self._waiting:
-                if not waiting.told.done():
-                    waiting.told.set_result(None)
+            self._waiting.end()
             self._states.drop()
+
+    async def _space(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until another look is worth its price, where each has one."""
+        if not self._changes.numbers.is_dense:
+            space_s = _SPACE_S if self._bus.backlog == 0 else _SPACE_BUSY_S
+            await asyncio.sleep(max(self._looked_at + space_s - loop.time(), 0))
+            self._looked_at = loop.time()
 
     def _period_s(self) -> float:
         if self._is_full():
@@ -310,7 +294,8 @@ class Follower:
         state = self._storage.snapshot()
         try:
             # After the snapshot: nothing in it may be judged by rules that were replaced before.
-            self._fresh.refresh()
+            if not self._fresh.is_current(state):
+                self._fresh.refresh()
             if not self._lock.acquire(timeout=patience_s):
                 raise BudgetExceededError("somebody else reads the log of changes")
             try:
@@ -359,16 +344,23 @@ class Follower:
 
     def _read_decided(self, state: Snapshot, decided: int) -> None:
         """Tell the changes behind the last told one up to a number, where some were never used."""
-        if self._changes.is_lost(state, self._told):
-            _log.warning("changes behind %d are lost; streams start anew", self._told)
+        told = self._told
+        changes = self._changes.behind(state, told, decided, _CHANGES)
+        first = changes[0].position if changes else None
+        # Where the next number is there, nothing behind the last told one was dropped.
+        if (first is None or first.number != told + 1) and self._changes.is_lost(state, told):
+            _log.warning("changes behind %d are lost; streams start anew", told)
             self._lose(self._changes.last_until(state, decided))
+            changes = self._changes.behind(state, self._told, decided, _CHANGES)
         is_first = True
-        while changes := self._changes.behind(state, self._told, decided, _CHANGES):
+        while changes:
             self._tell(self._states.given_to(changes, is_first=is_first))
             is_first = False
             if self._is_full():
                 self._read = self._told
                 return
+            is_whole = len(changes) < _CHANGES
+            changes = [] if is_whole else self._changes.behind(state, self._told, decided, _CHANGES)
         self._read = decided
 
     def _tell(self, changes: Sequence[Logged]) -> None:

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from rowcast.schema.record import Position
 from rowcast.sql import SQLValue
-from rowcast.storage import CHANGES_TABLE, Reader, Storage, StorageError, Transaction
+from rowcast.storage import CHANGES_TABLE, Storage, StorageError, Transaction
 from rowcast.storage.postgres_sources import NUMBERS, PENDING_LOCK
 
 _SEQUENCE = NUMBERS
@@ -31,6 +31,16 @@ _TRIM_LOCK = 7_240_033
 
 _LIFE = "CAST((SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter) AS text)"
 """What a crash changes, and everybody may read: statistics do not outlive it."""
+
+_LOOK = f"""
+    WITH seen AS MATERIALIZED (SELECT last_value AS number FROM {{schema}}.{_SEQUENCE})
+    SELECT number, {_LIFE}, (
+        SELECT string_agg(virtualtransaction, ' ') FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = {PENDING_LOCK} AND objsubid = 1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND number IS NOT NULL
+    ) FROM seen"""
+"""The last number, then who holds the lock: the inner query needs the number, so it runs behind it. In no
+transaction, since whoever is not found has committed, and must be seen by what is read next."""
 
 _MOST_LOOKS = 64
 
@@ -107,7 +117,7 @@ class ManyWriters:
     """The number of the advisory lock of those that have numbers and have not committed."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[int, set[SQLValue]]] = deque(maxlen=_MOST_LOOKS)
+        self._looks: deque[tuple[int, set[str]]] = deque(maxlen=_MOST_LOOKS)
         self._decided = 0
         self._life: SQLValue = None
         self.seen = 0
@@ -129,10 +139,9 @@ class ManyWriters:
 
     def decided(self, storage: Storage) -> int:
         """Look again; return how far all numbers are decided."""
-        with storage.read() as reader:
-            # In this order: who takes a number between the two is among the holders or above it.
-            last, life = reader.row(f"SELECT last_value, {_LIFE} FROM {_SEQUENCE}") or (0, None)
-            holders = self._holders(reader)
+        # Who takes a number between the two is among the holders or above it.
+        last, life, holding = storage.glance(_LOOK) or (0, None, None)
+        holders = set(str(holding or "").split())
         self.seen = last = int(last or 0)
         if life != self._life:
             # What was seen of the life before means nothing: the same numbers may be under way again.
@@ -159,15 +168,6 @@ class ManyWriters:
     def may_trim(self, tx: Transaction) -> bool:
         """Whether no other transaction is at it."""
         return bool(tx.value(f"SELECT pg_try_advisory_xact_lock({_TRIM_LOCK})"))
-
-    @staticmethod
-    def _holders(reader: Reader) -> set[SQLValue]:
-        rows = reader.rows(
-            "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            f" AND classid = 0 AND objid = {ManyWriters.lock} AND objsubid = 1"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
-        return {row[0] for row in rows}
 
 
 def numbers_of(storage: Storage) -> Numbers:

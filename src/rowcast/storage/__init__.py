@@ -197,6 +197,13 @@ class Storage(Protocol):
         """Open a reader for one request."""
         ...
 
+    def glance(self, sql: str) -> Row | None:
+        """Run one statement that reads, outside of a transaction, and return its first row, or None.
+
+        It takes one turn with a server. `{schema}` in it stands for where the tables are: nothing else says so.
+        """
+        ...
+
     def snapshot(self) -> Snapshot:
         """Return a reader that keeps the present state until `Snapshot.close`; used by one thread at a time."""
         ...

@@ -14,13 +14,13 @@ from rowcast.config import Settings, SettingsRef
 from rowcast.errors import DataDirError
 from rowcast.schema.catalog import Catalog, CatalogRef
 from rowcast.schema.collection import Collection
-from rowcast.sql import Row
+from rowcast.sql import Dialect, Row
 from rowcast.storage import Reader, Storage
 from rowcast.storage.catalog_rows import is_same, load_catalog
 
 _log = logging.getLogger(__name__)
 
-_LOOK = "SELECT (SELECT value FROM _params WHERE id = 'settings'), (SELECT {} FROM _collections)"
+_LOOK = "SELECT (SELECT value FROM {at}_params WHERE id = 'settings'), (SELECT {times} FROM {at}_collections)"
 """The times of all collections, not the latest: that of a machine whose clock is behind may be no later."""
 
 OnChange = Callable[[Collection, Collection | None], None]
@@ -56,9 +56,7 @@ class Freshness:
 
     def refresh(self) -> None:
         """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
-        with self._storage.read() as reader:
-            seen = _look(reader)
-        if self._is_seen(seen):
+        if self._is_seen(self._storage.glance(_look_in(self._storage.dialect, "{schema}."))):
             return
         # Only a writer may swap them: so no older state can replace a newer one.
         with self._storage.write() as tx, self._lock:
@@ -103,4 +101,8 @@ class Freshness:
 
 
 def _look(reader: Reader) -> Row | None:
-    return reader.row(_LOOK.format(reader.dialect.all_texts.format("updated")))
+    return reader.row(_look_in(reader.dialect))
+
+
+def _look_in(dialect: Dialect, at: str = "") -> str:
+    return _LOOK.format(at=at, times=dialect.all_texts.format("updated"))

@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg_pool import ConnectionPool as Connections
 
-from rowcast.storage import Bounds, ConnectionPool, Outcome, StorageError
+from rowcast.storage import Bounds, ConnectionPool, Outcome, Row, StorageError
 from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
@@ -136,6 +136,11 @@ class PostgresStorage:
         """Open a reader on one consistent state, for a `with` block."""
         block = Read(self._sessions)
         return block if self.times is None else Timed(block, self.times.reads)
+
+    def glance(self, sql: str) -> Row | None:
+        """Run one statement outside of a transaction and return its first row, or None; `{schema}` is the schema."""
+        self._sessions.refuse_budget()
+        return self._sessions.glance(sql)
 
     def snapshot(self) -> PostgresSnapshot:
         """Return a reader that keeps the present state until it is closed."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Self, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from rowcast.sql import SQLValue
+from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, UnavailableError, WritesError
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import RAISED, translate
@@ -25,6 +25,7 @@ from rowcast.storage.postgres_reach import GRACE_S, Reach
 from rowcast.storage.postgres_wire import Answer, Session
 
 Pool = ConnectionPool[Session]
+T = TypeVar("T")
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
@@ -54,6 +55,7 @@ class Sessions:
         self._patience_s = timeout_s + GRACE_S
         self._writers = threading.BoundedSemaphore(max(1, self.pool.max_size * 3 // 4))
         self.local = Local()
+        self._schema = quote(schema)
         self._settings = (
             f'; SET LOCAL search_path TO "{schema}"; SET LOCAL statement_timeout TO {int(timeout_s * 1000)}'
             f"; SET LOCAL lock_timeout TO {int(timeout_s * 1000)}"
@@ -65,7 +67,23 @@ class Sessions:
             raise BudgetExceededError("a database behind a network is asked in a thread")
 
     def begin(self, pool: Pool, kind: str) -> Session:
-        """Return a connection with a new transaction. A connection that was lost meanwhile is replaced."""
+        """Return a connection with a new transaction."""
+        return self._first(pool, lambda connection: connection.command(kind + self._settings))[0]
+
+    def begin_now(self, pool: Pool, kind: str) -> Session:
+        """Return a connection with a new transaction that has its state already, in one turn with the server."""
+        # BEGIN alone takes no snapshot: the first read does.
+        return self._first(pool, lambda connection: connection.command(f"{kind}{self._settings}; SELECT 1"))[0]
+
+    def glance(self, sql: str) -> Row | None:
+        """Run one statement outside of a transaction and return its first row, or None."""
+        text, pool = sql.format(schema=self._schema), self.following
+        connection, answer = self._first(pool, lambda connection: connection.ask(text, (), replaces_nul=True))
+        self.give(pool, connection)
+        return answer.rows[0] if answer.rows else None
+
+    def _first(self, pool: Pool, call: Callable[[Session], T]) -> tuple[Session, T]:
+        """Return a connection and what a first call on it gave. A connection that was lost meanwhile is replaced."""
         for is_last in (*[False] * pool.max_size, True):
             try:
                 connection = self.reach.take(pool)
@@ -77,7 +95,7 @@ class Sessions:
                 raise translate(error) from error
             connection.patience_s = self._patience_s
             try:
-                connection.command(kind + self._settings)
+                found = call(connection)
             except BaseException as error:
                 # One that was lost while nobody used it says nothing about the server; one that is silent does.
                 is_stale = connection.closed and not connection.is_silent
@@ -86,7 +104,7 @@ class Sessions:
                     continue
                 raise translate(error) if isinstance(error, psycopg.Error) else error from error
             self.reach.answered()
-            return connection
+            return connection, found
         raise UnavailableError("the database can't be reached")
 
     def begin_write(self) -> Session:
@@ -217,9 +235,7 @@ class PostgresSnapshot(Statements):
 
     def __init__(self, sessions: Sessions, pool: Pool) -> None:
         self._sessions, self._pool = sessions, pool
-        self._connection = sessions.begin(pool, READ)
-        # BEGIN alone takes no snapshot: the first read does.
-        self.rows("SELECT 1")
+        self._connection = sessions.begin_now(pool, READ)
 
     def _execute(self, sql: str, params: Sequence[SQLValue]) -> Answer:
         self._sessions.refuse_budget()

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 
 from rowcast.sql import SQLITE
-from rowcast.storage import Bounds, ConnectionPool, Outcome, StorageError
+from rowcast.storage import Bounds, ConnectionPool, Outcome, Row, StorageError
 from rowcast.storage.ending import Publish
 from rowcast.storage.sqlite_checkpoint import Checkpointer
 from rowcast.storage.sqlite_copy import Progress, copy_database
@@ -88,6 +88,11 @@ class SQLiteStorage:
         """
         block = Read(self._readers)
         return block if self.times is None else Timed(block, self.times.reads)
+
+    def glance(self, sql: str) -> Row | None:
+        """Run one statement that reads and return its first row, or None; `{schema}` in it becomes `main`."""
+        with self.read() as reader:
+            return reader.row(sql.format(schema="main"))
 
     def snapshot(self) -> SQLiteSnapshot:
         """Return a reader that keeps the present state; the log can't be emptied until it is closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.realtime.numbers import ManyWriters
 from rowcast.schema.catalog import CatalogRef
+from rowcast.schema.collection import Collection
 from rowcast.schema.record import Change, Logged
 from rowcast.schema.rows import new_record
 from rowcast.storage import StorageError
@@ -124,6 +126,24 @@ def test_who_asks_for_the_present_gets_what_is_committed(node: Node) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("is_busy", "space_s"), [(False, 0.01), (True, 0.05)])
+def test_a_burst_of_hints_is_answered_by_few_looks(node: Node, is_busy: bool, space_s: float) -> None:
+    async def play() -> None:
+        if is_busy:
+            # Nobody takes it from the bus.
+            node.bus.publish([Change("create", new_record(Collection(id="x")))])
+        running = asyncio.create_task(node.follower.run())
+        began = time.monotonic()
+        for _ in range(100):
+            node.follower.hint()
+            await asyncio.sleep(0.001)
+        looks = sum(node.follower.behind.looks.values())
+        assert 1 <= looks <= (time.monotonic() - began) / space_s + 1
+        running.cancel()
+
+    asyncio.run(play())
+
+
 def test_the_present_is_reached_when_what_is_about_to_commit_has(node: Node, database: str) -> None:
     async def play() -> None:
         running = asyncio.create_task(node.follower.run())
@@ -206,7 +226,8 @@ def test_changes_that_are_lost_leave_no_state_behind(node: Node) -> None:
             tx.run(
                 "INSERT INTO _params (id, value, created, updated) VALUES ('rowcast:changes', ?, '', '')"
                 " ON CONFLICT (id) DO UPDATE SET value = excluded.value",
-                [str(last)],
+                [str(int(last or 0) - 1)],
             )
+            tx.run("DELETE FROM _rowcast_changes WHERE number < ?", [last])
         node.follower.catch_up()
         assert asyncio.run(node.heard()) == []

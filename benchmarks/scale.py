@@ -106,7 +106,7 @@ def _steady(ground: Ground, template: str, missing: list[str]) -> Iterator[Row]:
                 yield row
                 if row.changes_per_s < rate * 0.9:
                     break
-            yield steady(served, ground, rate_per_s=_LADDER[-1], seconds=6)
+            yield steady(served, ground, rate_per_s=_LADDER[-1], seconds=20)
     except (LoadError, ServerError, OSError) as error:
         print(f"steady: {error}", flush=True)
         missing.append("steady rates")

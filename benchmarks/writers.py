@@ -5,16 +5,16 @@ So many changes a second can be written on a small machine that what is measured
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import multiprocessing
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import uvloop
+import redis
 
 from benchmarks.fleet import Fleet
 from benchmarks.ground import Ground
@@ -97,28 +97,20 @@ def _write(
     directory = open_directory(Path(data_dir), database=database)
     # As `serve` does.
     gc.freeze()
-    uvloop.run(_connected(directory, bus, name, rate_per_s, seconds, pipe))
-    directory.close()
-
-
-async def _connected(
-    directory: DataDir, bus: str, name: str, rate_per_s: float, seconds: float, pipe: Connection
-) -> None:
     storage = directory.data
     catalog = CatalogRef(directory.catalog, storage.dialect)
     log = ChangeLog(storage, catalog, Retention(), numbers_of(storage))
     log.store()
-    link = RedisLink(new_node(), parse(bus))
-
-    async def refuse(_: bytes) -> bytes:
-        return b""
-
-    await link.open(lambda: None, refuse)
-    storage.before_commit, storage.publish = log.record, lambda _: link.hint()
-    pipe.send("ready")
-    await asyncio.to_thread(pipe.recv)
-    pipe.send(await asyncio.to_thread(_paced, directory, catalog, name, rate_per_s, seconds))
-    await link.close()
+    address = parse(bus)
+    host, port = address.hosts[0]
+    # It tells, as a node does; what all nodes hear is heard by the nodes.
+    with redis.Redis(host=host, port=port, db=address.db) as client:
+        hint = partial(client.publish, RedisLink(new_node(), address).hints_channel, "writer")
+        storage.before_commit, storage.publish = log.record, lambda _: hint() and None
+        pipe.send("ready")
+        pipe.recv()
+        pipe.send(_paced(directory, catalog, name, rate_per_s, seconds))
+    directory.close()
 
 
 def _paced(directory: DataDir, catalog: CatalogRef, name: str, rate_per_s: float, seconds: float) -> _Written:

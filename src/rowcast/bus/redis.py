@@ -87,7 +87,7 @@ class RedisLink:
         self._address = address
         # Channels do not know databases; the number keeps two databases of one server apart.
         self._space = f"{address.prefix}:{address.db}"
-        self._hints = f"{self._space}:hint".encode()
+        self.hints_channel = f"{self._space}:hint".encode()
         self._registry = f"{self._space}:nodes"
         self._is_open = False
         self._client: Client | None = None
@@ -170,7 +170,7 @@ class RedisLink:
         """Listen until something goes wrong or this node leaves."""
         try:
             async with client.pubsub() as heard:
-                await heard.subscribe(self._hints, self._inbox(self.name))
+                await heard.subscribe(self.hints_channel, self._inbox(self.name))
                 await self._listen(client, heard, on_hint, answer)
         finally:
             if not self._is_open:
@@ -200,7 +200,7 @@ class RedisLink:
 
     async def _hear(self, client: Client, heard: PubSub, on_hint: Callable[[], None], answer: Answer) -> None:
         now = asyncio.get_running_loop().time
-        missing = {self._hints, self._inbox(self.name)}
+        missing = {self.hints_channel, self._inbox(self.name)}
         for count in itertools.count():
             # Without a time limit: each would cost a timer.
             message = await heard.get_message(timeout=None)
@@ -220,7 +220,7 @@ class RedisLink:
                     on_hint()
             elif message["type"] != "message":
                 continue
-            elif channel != self._hints:
+            elif channel != self.hints_channel:
                 self._take(data, answer)
             elif data != self.name.encode():
                 self.counts.hints_heard += 1
@@ -256,7 +256,7 @@ class RedisLink:
     async def _pass_hints_on(self) -> None:
         while self._is_open:
             await self._outgoing.wait()
-            self.counts.hints_sent += await self._publish(self._hints, self.name.encode())
+            self.counts.hints_sent += await self._publish(self.hints_channel, self.name.encode())
 
     def _take(self, data: bytes, answer: Answer) -> None:
         """Take a question or an answer; whatever else came is passed over."""

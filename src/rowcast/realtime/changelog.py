@@ -147,7 +147,7 @@ class ChangeLog:
         """Return the first changes behind a number up to `end` as they are stored, whoever made them."""
         found = self._stored(reader, number, end, limit)
         self._since_tidy += len(found)
-        return [_with_key(reader, change) for change in found]
+        return [_with_key(reader, change) if isinstance(change, Change) else change for change in found]
 
     @property
     def is_untidy(self) -> bool:
@@ -318,9 +318,9 @@ def _no_change(message: Message) -> Change:
     return Change("delete", new_record(Collection(id=f"@{message.topic}")), position=message.position)
 
 
-def _with_key(reader: Reader, change: Logged) -> Logged:
+def _with_key(reader: Reader, change: Change) -> Change:
     """Give an account that was updated its present token key, which is never logged: it tells whether tokens ended."""
-    if not isinstance(change, Change) or change.action != "update" or not change.record.collection.is_auth:
+    if change.action != "update" or not change.record.collection.is_auth:
         return change
     record = change.record
     key = reader.value(f'SELECT "tokenKey" FROM {quote(record.collection.name)} WHERE id = ?', [record.id])

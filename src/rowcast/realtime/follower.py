@@ -55,7 +55,9 @@ take long. Whoever commits gives a hint; only one that is undone, or whose hint 
 
 _SPACE_S = 0.01
 _SPACE_BUSY_S = 0.05
-"""How far apart looks begin at a server, which all nodes ask, and while the hub has something to do."""
+_MANY = 32
+"""How far apart looks begin at a server, which all nodes ask: while the hub has something to do, or the last look
+has found many changes, more than one waits for the next."""
 
 _LOCK_S = 0.02
 """How long the event loop, or a writer whose turn others wait for, waits for whoever reads the log."""
@@ -109,6 +111,7 @@ class Follower:
         self._waiting = WaitingRoom()
         self._undecided_s = _PERIOD_UNDECIDED_S
         self._looked_at = 0.0
+        self._found = 0
         log.on_adopted = self._adopted
 
     def record(self, tx: Transaction) -> None:
@@ -249,7 +252,7 @@ class Follower:
     async def _space(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait until another look is worth its price, where each has one."""
         if not self._changes.numbers.is_dense:
-            space_s = _SPACE_S if self._bus.backlog == 0 else _SPACE_BUSY_S
+            space_s = _SPACE_BUSY_S if self._bus.backlog or self._found >= _MANY else _SPACE_S
             await asyncio.sleep(max(self._looked_at + space_s - loop.time(), 0))
             self._looked_at = loop.time()
 
@@ -285,6 +288,7 @@ class Follower:
         if decided is not None:
             seen = self._changes.numbers.seen
             self.behind.look(seen, seen - decided)
+            self._found = decided - self._read
         # After a crash of the database it may be lower: numbers that nobody has committed are given again.
         if decided is not None and decided == self._read:
             self._fresh.refresh()

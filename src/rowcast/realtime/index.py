@@ -12,8 +12,6 @@ from rowcast.realtime.stream import Stream
 from rowcast.realtime.topics import Subscription
 from rowcast.schema.collection import Collection
 
-_NOBODY = (None, None)
-
 
 @dataclass(slots=True)
 class Head:
@@ -89,17 +87,17 @@ class TopicIndex:
         A topic names the collection by its name or id. The view rule guards those for one record, the list rule
         those for all; a bare name is the deprecated spelling of these that some clients still use.
         """
-        named = (self._topics.get(collection.name), self._topics.get(collection.id))
-        if named == _NOBODY:
-            return []
-        guarded = ((f"/{record_id}", collection.view_rule), ("/*", collection.list_rule), ("", collection.list_rule))
-        return [
-            Addressee(group, rule)
-            for rest, rule in guarded
-            for rests in named
-            if rests is not None and rest in rests
-            for group in rests[rest].values()
-        ]
+        found: list[Addressee] = []
+        named = [rests for head in (collection.name, collection.id) if (rests := self._topics.get(head)) is not None]
+        if not named:
+            return found
+        of_one, of_all = collection.view_rule, collection.list_rule
+        for rest, rule in ((f"/{record_id}", of_one), ("/*", of_all), ("", of_all)):
+            for rests in named:
+                groups = rests.get(rest)
+                if groups is not None:
+                    found += [Addressee(group, rule) for group in groups.values()]
+        return found
 
     def heads(self, collection: Collection) -> list[Head]:
         """Return what is known of the groups that name a collection. May be called from any thread."""

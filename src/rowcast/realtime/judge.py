@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.audience import Addressee, Delivery
@@ -92,19 +92,35 @@ class Judge:
         self._accounts = accounts
         self.tally = tally
         self._rest_s = 0.0
+        # What was tried at once in vain: it needs a thread.
+        self._exceeding: Change | None = None
+
+    def judge_now(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
+        """Return who is told what of a change. Raises BudgetExceededError where that takes a thread."""
+        try:
+            deliveries, asked_at = self._judged(change, addressees, is_bounded=True)
+        except BudgetExceededError:
+            self._exceeding = change
+            raise
+        self._note(asked_at)
+        return deliveries
 
     async def judge(self, change: Change, addressees: list[Addressee]) -> list[Delivery]:
         """Return who is told what of a change."""
-        try:
-            deliveries, asked_at = self._judge_now(change, addressees, is_bounded=True)
-        except BudgetExceededError:
-            deliveries, asked_at = await asyncio.to_thread(self._judge_now, change, addressees, is_bounded=False)
+        if self._exceeding is not change:
+            with suppress(BudgetExceededError):
+                return self.judge_now(change, addressees)
+        self._exceeding = None
+        deliveries, asked_at = await asyncio.to_thread(self._judged, change, addressees, is_bounded=False)
+        self._note(asked_at)
+        return deliveries
+
+    def _note(self, asked_at: float) -> None:
         if asked_at:
             took_s = time.monotonic() - asked_at
             self.tally.asked(took_s)
             if took_s > _SLOW_S:
                 self._rest_s = min(self._rest_s + took_s, _LONGEST_REST_S)
-        return deliveries
 
     @property
     def is_tired(self) -> bool:
@@ -117,9 +133,7 @@ class Judge:
         self.tally.rested_s += rest_s
         await asyncio.sleep(rest_s)
 
-    def _judge_now(
-        self, change: Change, addressees: list[Addressee], *, is_bounded: bool
-    ) -> tuple[list[Delivery], float]:
+    def _judged(self, change: Change, addressees: list[Addressee], *, is_bounded: bool) -> tuple[list[Delivery], float]:
         """Return the deliveries, and when the database was first asked; 0 if it was not."""
         if change.before is not None:
             # A state before the change is asked without a block of its own.

@@ -95,6 +95,8 @@ class States:
         It goes to one list of changes only, and whoever gets that closes it.
         """
         last = self._last if is_first else None
+        if last is None and not self._own:
+            return list(changes)
         return [self._with_state(change, last) for change in changes]
 
     def _with_state(self, change: Logged, last: Snapshot | None) -> Logged:

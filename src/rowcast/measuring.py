@@ -55,6 +55,7 @@ class Measuring:
         tally = self._metrics.tally if self._metrics is not None else Tally()
         if self._tracing is not None:
             tally.on_written, tally.on_step = self._tracing.written, self._tracing.step
+            tally.on_taken = self._tracing.taken
         return tally
 
     @property
@@ -84,6 +85,7 @@ class Measuring:
         """Tell of the parts that a scrape reads, and have their writes traced."""
         if self._tracing is not None:
             directory.data.around_write = self._tracing.writing
+            hub.log.trace, self._tracing.tag = self._tracing.current, hub.log.tag
             for pool in work.pools:
                 pool.carries_context = True
         if self._metrics is not None:

@@ -1,7 +1,8 @@
 """Traces from a request to the sockets of those who hear of its change, for OpenTelemetry.
 
 Three spans: the request; the write transaction in it, up to its commit; and, linked to
-that, the way of its changes from the commit to the sockets. Spans leave in batches in a
+that, the way of its changes from the commit to the sockets, in each process that hears of
+them: the log of changes carries the context of the transaction. Spans leave in batches in a
 thread of the exporter. Where to, and how many are kept, say the OTEL_* variables of the
 environment. Nothing of this is imported where nobody asks for it.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,7 +25,8 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, T
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rowcast import __version__
-from rowcast.schema.record import Logged, Position
+from rowcast.bus import Event
+from rowcast.schema.record import Change, Logged, Position
 
 T = TypeVar("T")
 
@@ -32,6 +34,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_UnderWay = tuple[int, int, SpanContext, int]
+"""A commit: the number of its last change, how many there are (0: not known), its span, when it was noted, in ns."""
+
+_propagator = TraceContextTextMapPropagator()
 
 _SPANS_PER_ROUND = 100
 """How many commits of one round of deliveries get a span; the rest of a burst would tell the same."""
@@ -50,7 +57,11 @@ class Tracing:
         self._provider = TracerProvider(resource=named.merge(OTELResourceDetector().detect()))
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("rowcast", __version__)
-        self._under_way: deque[tuple[int, int, SpanContext, int]] = deque(maxlen=_MAX_UNDER_WAY)
+        # What this process has committed, and what others have, each in its order.
+        self._own: deque[_UnderWay] = deque(maxlen=_MAX_UNDER_WAY)
+        self._followed: deque[_UnderWay] = deque(maxlen=_MAX_UNDER_WAY)
+        # By it this process knows in the log what it has committed itself.
+        self.tag = ""
         self._steps: deque[tuple[str, int]] = deque(maxlen=2)
 
     def requests(self, application: Application, pattern: Callable[[Message], str]) -> Application:
@@ -66,7 +77,24 @@ class Tracing:
         span, position = trace.get_current_span(), changes[-1].position
         if position is not None and span.is_recording():
             span.set_attribute("rowcast.changes", len(changes))
-            self._under_way.append((position.number, len(changes), span.get_span_context(), time.time_ns()))
+            self._own.append((position.number, len(changes), span.get_span_context(), time.time_ns()))
+
+    def current(self) -> str:
+        """Return the context of the transaction of this thread as a `traceparent`; "" where it is not kept."""
+        found = trace.get_current_span().get_span_context()
+        if not (found.is_valid and found.trace_flags.sampled):
+            return ""
+        return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+
+    def taken(self, events: Sequence[Event]) -> None:
+        """Note that a round of changes was taken from the bus, some of which other processes have committed."""
+        self.step("taken")
+        for event in events:
+            if isinstance(event, Change) and event.trace and event.position and event.position.tag != self.tag:
+                held = _propagator.extract({"traceparent": event.trace})
+                origin = trace.get_current_span(held).get_span_context()
+                if origin.is_valid:
+                    self._followed.append((event.position.number, 0, origin, time.time_ns()))
 
     def step(self, name: str) -> None:
         """Note that the round of changes under way got so far."""
@@ -74,24 +102,28 @@ class Tracing:
 
     def written(self, delivered: Position) -> None:
         """Note that everything up to a position was written to sockets. Called on the event loop."""
-        under_way, made = self._under_way, 0
-        while under_way and under_way[0][0] <= delivered.number:
-            number, count, origin, at = under_way.popleft()
-            made += 1
-            if made > _SPANS_PER_ROUND:
-                continue
-            span = self._tracer.start_span(
-                "deliver",
-                context=trace.set_span_in_context(trace.NonRecordingSpan(origin)),
-                kind=SpanKind.PRODUCER,
-                links=[Link(origin)],
-                attributes={"rowcast.position": number, "rowcast.changes": count},
-                start_time=at,
-            )
-            for name, reached_at in self._steps:
-                span.add_event(name, timestamp=reached_at)
-            span.end()
+        for under_way in (self._own, self._followed):
+            made = 0
+            while under_way and under_way[0][0] <= delivered.number:
+                told = under_way.popleft()
+                made += 1
+                if made <= _SPANS_PER_ROUND:
+                    self._tell(told)
         self._steps.clear()
+
+    def _tell(self, told: _UnderWay) -> None:
+        number, count, origin, at = told
+        span = self._tracer.start_span(
+            "deliver",
+            context=trace.set_span_in_context(trace.NonRecordingSpan(origin)),
+            kind=SpanKind.PRODUCER,
+            links=[Link(origin)],
+            attributes={"rowcast.position": number, **({"rowcast.changes": count} if count else {})},
+            start_time=at,
+        )
+        for name, reached_at in self._steps:
+            span.add_event(name, timestamp=reached_at)
+        span.end()
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""
@@ -103,7 +135,6 @@ class _Requests:
 
     def __init__(self, application: Application, tracer: Tracer, pattern: Callable[[Message], str]) -> None:
         self._application, self._tracer, self._pattern = application, tracer, pattern
-        self._propagator = TraceContextTextMapPropagator()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {
@@ -116,7 +147,7 @@ class _Requests:
         route = self._pattern(scope)
         with self._tracer.start_as_current_span(
             f"{method} {route}",
-            context=self._propagator.extract(headers),
+            context=_propagator.extract(headers),
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method, "http.route": route},
         ) as span:

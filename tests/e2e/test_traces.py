@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import running, stop, upsert_superuser
+from tests.e2e.server import Kind, environment, running, stop, upsert_superuser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -116,6 +116,35 @@ def test_a_write_is_followed_to_the_sockets(tmp_path: Path, collector: Collector
     names = {span.name for span in collector.spans}
     assert "_OTHER static" in names
     assert not any("PROPFIND" in name or "/no/such" in name for name in names)
+
+
+@pytest.mark.parametrize("kind", ["rowcast", "postgres"])
+def test_a_write_is_followed_to_the_sockets_of_other_nodes(tmp_path: Path, collector: Collector, kind: Kind) -> None:
+    data_dir = tmp_path / "pb_data"
+    upsert_superuser(kind, data_dir)
+    # On SQLite nodes share the directory.
+    its = environment(kind, data_dir)
+    other_dir = tmp_path / "other" if kind == "postgres" else data_dir
+    with (
+        running(kind, data_dir, options=["--otel"]) as one,
+        running("rowcast", other_dir, options=["--otel"], more=its) as other,
+    ):
+        api = Api(one.url)
+        api.sign_in()
+        api.create_open_collection("notes", TEXT_FIELD)
+        streams = [EventStream(Api(server.url), ["notes/*"]) for server in (one, other)]
+        record = _post(api, "a")
+        assert all(record in stream.frame() for stream in streams)
+        assert (stop(one), stop(other)) == (0, 0)
+        assert "Traceback" not in one.output() + other.output()
+    spans = [span for span in collector.spans if span.trace_id.hex() == TRACE]
+    # One that was not its turn at first has two.
+    writes = [span.span_id for span in spans if span.name == "write"]
+    delivers = [span for span in spans if span.name == "deliver"]
+    assert [span.parent_span_id for span in delivers] == [writes[-1]] * 2
+    positions = [one.value.int_value for span in delivers for one in span.attributes if one.key == "rowcast.position"]
+    assert len(positions) == 2
+    assert len(set(positions)) == 1
 
 
 def test_a_write_in_a_thread_belongs_to_its_request(tmp_path: Path, collector: Collector) -> None:

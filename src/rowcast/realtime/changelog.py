@@ -85,6 +85,8 @@ class ChangeLog:
         self._recent: deque[Logged] = deque(maxlen=_IN_MEMORY)
         self._since_trim = self._since_tidy = 0
         self._schema: SQLValue = None
+        # Tells the trace of the transaction that is about to commit, where there are traces.
+        self.trace: Callable[[], str] | None = None
         # Called with the position that the numbers of this process begin anew behind, and whether all since is there.
         self.on_adopted: Callable[[Position, bool], None] = lambda _position, _is_whole: None
         with storage.read() as reader:
@@ -92,6 +94,11 @@ class ChangeLog:
             self._end = (_last(reader) if self._is_stored else None) or Position(0, self._tag)
         # What `_recent` starts behind: nothing older can be answered from memory.
         self._memory_start = self._end
+
+    @property
+    def tag(self) -> str:
+        """What stands at the positions that this process gives."""
+        return self._tag
 
     @property
     def end(self) -> Position:
@@ -109,6 +116,8 @@ class ChangeLog:
         numbers = self._numbers_for(tx, len(changes))
         for index, (change, number) in enumerate(zip(changes, numbers, strict=True)):
             changes[index] = replace(change, position=Position(number, self._tag))
+        if self.trace is not None and isinstance(last := changes[-1], Change):
+            changes[-1] = replace(last, trace=self.trace())
         if self._is_stored:
             at = int(time.time() * 1000)
             tx.run_many(_INSERT, [row_of(change, at) for change in changes])

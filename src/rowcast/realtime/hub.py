@@ -313,7 +313,7 @@ class Hub:
                         event.before.close()
 
     async def _tell(self, events: Sequence[Event]) -> None:
-        self.tally.step("taken")
+        self.tally.taken(events)
         try:
             await self._dispatch_round(events)
             self.tally.step("judged")

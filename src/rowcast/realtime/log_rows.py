@@ -23,6 +23,9 @@ _MESSAGE = "message"
 _ACTIONS: dict[str, Action] = {"create": "create", "update": "update", "delete": "delete"}
 _INT64 = 2**63
 _NOTHING = "{}"
+_TRACE = "@trace"
+"""Where the trace of a transaction stands among the values that were otherwise before; no field has such an id."""
+
 
 COLUMNS = "number, tag, action, collection, row, previous"
 """The columns of the log in the order in which `change_of` reads them."""
@@ -44,6 +47,8 @@ def row_of(change: Logged, at: int) -> tuple[SQLValue, ...]:
     values = logged_row(record)
     previous = logged_row(change.previous) if change.previous is not None else {}
     before = {key: value for key, value in previous.items() if values.get(key) != value}
+    if change.trace:
+        before = {_TRACE: change.trace, **before}
     return (
         position.number if position else 0,
         position.tag if position else "",
@@ -67,8 +72,10 @@ def change_of(catalog: Catalog, row: Row) -> Logged:
         # Nobody can listen to a collection that is gone.
         return Change("delete", new_record(Collection(id=str(collection_id))), position=position)
     after = _values(str(values))
-    earlier = from_ids(collection, after | _values(str(previous))) if action == "update" else None
-    return Change(_ACTIONS[str(action)], from_ids(collection, after), earlier, position)
+    before = _values(str(previous)) if previous != _NOTHING else {}
+    earlier = from_ids(collection, after | before) if action == "update" else None
+    trace = str(before.get(_TRACE, ""))
+    return Change(_ACTIONS[str(action)], from_ids(collection, after), earlier, position, trace=trace)
 
 
 def _values(text: str) -> dict[str, SQLValue]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from rowcast.bus import Event
 from rowcast.realtime.stream import CloseReason, Written
 from rowcast.schema.record import Position
 from rowcast.tallies import FAST_S, Histogram
@@ -75,8 +76,9 @@ class Tally:
     sockets: Written | None = None
     on_written: Callable[[Position], None] | None = None
     """Called with what `written` is."""
+    on_taken: Callable[[Sequence[Event]], None] | None = None
     on_step: Callable[[str], None] | None = None
-    """Called with what `step` is."""
+    """Called with what `taken` and `step` are."""
 
     def __init__(self) -> None:
         self.closed: Counter[CloseReason] = Counter()
@@ -85,8 +87,13 @@ class Tally:
         self.rested_s = 0.0
         self.behind = Behind()
 
+    def taken(self, events: Sequence[Event]) -> None:
+        """Note that a round of changes was taken from the bus."""
+        if self.on_taken is not None:
+            self.on_taken(events)
+
     def step(self, name: str) -> None:
-        """Note that a round of changes was "taken" from the bus, or "judged"."""
+        """Note that a round of changes was "judged"."""
         if self.on_step is not None:
             self.on_step(name)
 

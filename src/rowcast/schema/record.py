@@ -145,7 +145,8 @@ class Change(msgspec.Struct, frozen=True):
     is the row before an update, `position` its place in the order of changes.
     `before` is, for a delete or an update, a reader on the state before the
     transaction, present only where somebody asked for it (see `sql.Snapshot`), shared
-    by the changes of one commit; its reader closes it.
+    by the changes of one commit; its reader closes it. `trace` is the context of the
+    transaction (W3C `traceparent`), where it is traced, at the last of its changes.
     """
 
     action: Action
@@ -153,6 +154,7 @@ class Change(msgspec.Struct, frozen=True):
     previous: Record | None = None
     position: Position | None = None
     before: Snapshot | None = None
+    trace: str = ""
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from rowcast.realtime.log_rows import change_of, row_of
 from rowcast.schema.catalog import Catalog
 from rowcast.schema.collection import Collection
 from rowcast.schema.fields import JSONField, NumberField, PasswordField, SelectField, TextField
-from rowcast.schema.record import Change, Position
+from rowcast.schema.record import Action, Change, Position
 from rowcast.schema.rows import new_record, to_row
 from rowcast.sql import SQLValue
 from tests.unit.schema.samples import collection_of
@@ -64,6 +64,19 @@ def test_an_update_holds_what_was_otherwise_before() -> None:
     assert (back.record.values["title"], back.previous.values["title"], back.previous.values["count"]) == (
         "two", "one", 1.0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["create", "update", "delete"])
+def test_the_trace_of_a_transaction_goes_with_its_change(action: Action) -> None:
+    before = note(title="one").record if action == "update" else None
+    change = Change(action, note(title="two").record, before, Position(8, "tag"), trace="00-ab-cd-01")
+    number, tag, _, _, collection_id, _, row, previous = row_of(change, 5)
+    back = change_of(Catalog([NOTES]), (number, tag, action, collection_id, row, previous))
+    assert isinstance(back, Change)
+    assert (back.trace, back.action, back.record.values["title"]) == ("00-ab-cd-01", action, "two")
+    if action == "update":
+        assert back.previous is not None
+        assert back.previous.values["title"] == "one"
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,15 @@ class ManyWriters:
 
     def take(self, tx: Transaction, count: int, _: int) -> list[int]:
         """Take numbers from the sequence, behind the lock that says so."""
-        tx.rows(f"SELECT pg_advisory_xact_lock_shared({self.lock})")
-        return self._next(tx, count)
+        return self._next(tx, count, f"pg_advisory_xact_lock_shared({self.lock})")
 
-    def _next(self, tx: Transaction, count: int) -> list[int]:
-        rows = tx.rows(f"SELECT nextval('{_SEQUENCE}') FROM generate_series(1, ?)", [count])
+    def _next(self, tx: Transaction, count: int, first: str = "1") -> list[int]:
+        # No row comes out, and so no number is taken, before what comes first has been done.
+        rows = tx.rows(
+            f"WITH first AS MATERIALIZED (SELECT {first})"
+            f" SELECT nextval('{_SEQUENCE}') FROM first, generate_series(1, ?)",
+            [count],
+        )
         return sorted(int(number or 0) for (number,) in rows)
 
     def decided(self, storage: Storage) -> int:

@@ -57,7 +57,7 @@ class ActivityLog:
         self._turn = threading.Lock()
         self._trimmed_at = float("-inf")
         self._since_trim = 0
-        self._is_failing = False
+        self._is_failing = self._is_stuck = False
         # An earlier process may have left something.
         self._is_behind = True
         self.dropped = 0
@@ -137,7 +137,12 @@ class ActivityLog:
             with self._auxiliary.write() as transaction:
                 self._is_behind = not self._backlog.settle_some(transaction)
         except StorageError as error:
-            logger.warning("the request log can't be sorted in: %s", error)
+            # It is tried again soon, also where nobody can mend the disk for hours.
+            if not self._is_stuck:
+                logger.warning("the request log can't be sorted in: %s", error)
+            self._is_stuck = True
+        else:
+            self._is_stuck = False
 
     def _write(self, entries: list[Entry]) -> bool:
         """Write some entries in one transaction; put them back and return False where that fails."""

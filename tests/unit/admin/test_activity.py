@@ -296,6 +296,20 @@ def test_a_quiet_moment_sorts_in_what_waits(directory: DataDir) -> None:
     assert messages(directory)[-2:] == ["GET /busy", "GET /quiet"]
 
 
+def test_what_can_not_be_sorted_in_is_told_once(directory: DataDir, caplog: pytest.LogCaptureFixture) -> None:
+    activity = log(directory)
+    burst(activity, ["/busy"] * 100)
+    with directory.auxiliary.write() as tx:
+        tx.run("CREATE TRIGGER full BEFORE INSERT ON _logs BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    for _ in range(3):
+        activity.flush()
+    assert [record.getMessage() for record in caplog.records] == ["the request log can't be sorted in: disk full"]
+    with directory.auxiliary.write() as tx:
+        tx.run("DROP TRIGGER full")
+    activity.flush()
+    assert (waiting(directory), len(written(directory))) == (0, 100)
+
+
 def test_what_an_earlier_process_left_is_sorted_in(directory: DataDir) -> None:
     burst(log(directory), ["/before"] * 100)
     assert waiting(directory) == 100

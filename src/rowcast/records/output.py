@@ -77,6 +77,7 @@ class Output:
         ignore_email_visibility: bool | None = None,
     ) -> bytes:
         """Return a record as JSON text. Raises BadRequestError for `fields` that can't be read."""
+        # A parameter that can't be read is told before anything else is.
         pick.parse(fields)
         values = self.public(reader, record, request, expand=expand, ignore_email_visibility=ignore_email_visibility)
         return encode_picked(values, fields)
@@ -86,4 +87,4 @@ def encode_picked(values: dict[str, object], fields: str = "") -> bytes:
     """Return what is shown of a record as JSON text, or only `fields` of it. Raises BadRequestError."""
     picked = pick.parse(fields)
     text = encoding.encode(values)
-    return text if picked is None else encoding.html_safe(picked.apply_json(text))
+    return text if picked is None else picked.apply_json(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,34 @@ class TestWriting:
         assert ids(storage) == ["x", "y"]
         with pytest.raises(StorageError, match="has ended"):
             tx.run_many("DELETE FROM t", [()])
+
+    def test_a_part_of_what_holds_together_is_written_and_undone_with_it(self, storage: Storage) -> None:
+        ran: list[str] = []
+        with storage.write() as tx:
+            tx.hold_together()
+            for name in "xy":
+                with storage.write() as part:
+                    assert part is tx
+                    part.on_commit(partial(ran.append, name))
+                    insert(storage, name)
+        assert (ids(storage), ran) == (["x", "y"], ["x", "y"])
+        with pytest.raises(UniqueError), storage.write() as tx:
+            tx.hold_together()
+            insert(storage, "z")
+            with storage.write() as part:
+                part.on_rollback(partial(ran.append, "undone"))
+                insert(storage, "x")
+        assert (ids(storage), ran) == (["x", "y"], ["x", "y", "undone"])
+
+    def test_what_holds_together_does_not_commit_once_a_part_has_failed(self, storage: Storage) -> None:
+        with pytest.raises(StorageError, match="a part of the transaction has failed"), storage.write() as tx:
+            tx.hold_together()
+            insert(storage, "x")
+            with pytest.raises(RuntimeError), storage.write():
+                raise RuntimeError
+        assert ids(storage) == []
+        insert(storage, "y")
+        assert ids(storage) == ["y"]
 
     def test_rolls_back_when_the_block_raises(self, storage: Storage) -> None:
         with pytest.raises(ZeroDivisionError), storage.write() as tx:

@@ -123,7 +123,9 @@ class Batch:
         def run() -> bytes:
             ends_at = time.monotonic() + timeout_s
             results: list[bytes] = []
-            with self._storage.write():
+            with self._storage.write() as tx:
+                # A part that fails undoes them all.
+                tx.hold_together()
                 for index, request in enumerate(requests):
                     if time.monotonic() > ends_at:
                         raise BadRequestError(_FAILED)

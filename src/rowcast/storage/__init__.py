@@ -161,6 +161,10 @@ class Transaction(Reader, Protocol):
         """Undo what is written inside if the block raises; the transaction goes on."""
         ...
 
+    def hold_together(self) -> None:
+        """From now on a `Storage.write` inside of this one is no savepoint: where it fails, the whole fails."""
+        ...
+
 
 class Storage(Protocol):
     """A database.

@@ -15,12 +15,14 @@ from typing import Generic, TypeVar
 
 from rowcast.schema.record import Change, Logged
 from rowcast.sql import Snapshot
+from rowcast.storage import StorageError
 
 logger = logging.getLogger("rowcast.storage")
 
 Publish = Callable[[list[Logged]], None]
 
 T = TypeVar("T")
+E = TypeVar("E", bound="Ending")
 
 
 class Ending:
@@ -31,6 +33,15 @@ class Ending:
     changes: list[Logged]
     _on_commit: list[Callable[[], None]]
     _on_rollback: list[Callable[[], None]]
+    is_one: bool
+    """Whether no `write` inside of it is undone alone."""
+    has_failed: bool
+    """Whether one of these has failed, so that the whole must not commit."""
+
+    def check(self) -> None:
+        """Raise StorageError where a part has failed, whoever has hushed that up: it was not undone."""
+        if self.has_failed:
+            raise StorageError("a part of the transaction has failed")
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Have `call` run after the commit, before the changes are published."""
@@ -67,6 +78,23 @@ class Ending:
         if snapshot is not None:
             snapshot.close()
         self.undo((0, 0, 0))
+
+
+class Joined(Generic[E]):
+    """A `write` inside of a transaction that holds together: that transaction, which fails if the block raises."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: E) -> None:
+        self._transaction = transaction
+
+    def __enter__(self) -> E:
+        return self._transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.has_failed |= kind is not None
 
 
 class Nested(Generic[T]):

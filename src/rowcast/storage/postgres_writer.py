@@ -27,7 +27,7 @@ import psycopg
 from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, ConflictError, Outcome, StorageError, UnavailableError
-from rowcast.storage.ending import Ending, Nested, Publish
+from rowcast.storage.ending import Ending, Joined, Nested, Publish
 from rowcast.storage.postgres_dialect import POSTGRES_WRITING
 from rowcast.storage.postgres_doubt import Doubts
 from rowcast.storage.postgres_errors import RAISED, translate
@@ -62,14 +62,14 @@ class Writer:
         """Return the block of a new transaction, or of a savepoint in that of this thread."""
         current = self.sessions.local.writing
         if isinstance(current, PostgresTransaction):
-            return Nested(current, current.savepoint())
+            return Joined(current) if current.is_one else Nested(current, current.savepoint())
         return _Write(self)
 
 
 class PostgresTransaction(Ending, Statements):
     """One write transaction. Used by the thread that opened it."""
 
-    __slots__ = ("_is_serial", "_on_commit", "_on_rollback", "_snapshot", "changes", "writer")
+    __slots__ = ("_is_serial", "_on_commit", "_on_rollback", "_snapshot", "changes", "has_failed", "is_one", "writer")
 
     dialect = POSTGRES_WRITING
     _replaces_nul = False
@@ -77,6 +77,7 @@ class PostgresTransaction(Ending, Statements):
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.changes: list[Logged] = []
+        self.is_one = self.has_failed = False
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
         self._connection = None
@@ -148,6 +149,10 @@ class PostgresTransaction(Ending, Statements):
         except psycopg.Error as error:
             raise translate(error) from error
 
+    def hold_together(self) -> None:
+        """From now on a `write` inside of this transaction is no savepoint: where it fails, the whole fails."""
+        self.is_one = True
+
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside, and what was asked for, if the block raises."""
         return _Savepoint(self)
@@ -190,6 +195,7 @@ class _Write(PostgresTransaction):
         try:
             if is_lost:
                 raise UnavailableError("the database can't be reached")
+            self.check()
             if self.changes and self.writer.before_commit is not None:
                 self.writer.before_commit(self)
             number = self._number()

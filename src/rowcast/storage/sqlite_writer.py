@@ -21,7 +21,7 @@ import apsw
 from rowcast.schema.record import Logged
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, StorageError
-from rowcast.storage.ending import Ending, Nested, Publish, run_hook
+from rowcast.storage.ending import Ending, Joined, Nested, Publish, run_hook
 from rowcast.storage.sqlite_connections import BUSY_TIMEOUT_MS, METER_STEPS, Meter, Turns, connect
 from rowcast.storage.sqlite_errors import RAISED, translate
 from rowcast.storage.sqlite_readers import ENDED, Ended, Readers, SQLiteSnapshot, Statements
@@ -70,7 +70,7 @@ class Writer:
         """Return the block of a new transaction, or of a savepoint in that of this thread."""
         current = self.transaction
         if current is not None and current.thread == threading.get_ident():
-            return Nested(current, current.savepoint())
+            return Joined(current) if current.is_one else Nested(current, current.savepoint())
         return _Write(self)
 
     def is_mine(self) -> bool:
@@ -137,11 +137,12 @@ class Writer:
 class SQLiteTransaction(Ending, Statements):
     """One write transaction. Used by the thread that opened it."""
 
-    __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "thread", "writer")
+    __slots__ = ("_on_commit", "_on_rollback", "_snapshot", "changes", "has_failed", "is_one", "thread", "writer")
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.changes: list[Logged] = []
+        self.is_one = self.has_failed = False
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
         self.thread = 0
@@ -198,6 +199,10 @@ class SQLiteTransaction(Ending, Statements):
             self._snapshot = SQLiteSnapshot(self.writer.readers)
         return self._snapshot
 
+    def hold_together(self) -> None:
+        """From now on a `write` inside of this transaction is no savepoint: where it fails, the whole fails."""
+        self.is_one = True
+
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what is written inside, and what was asked for, if the block raises."""
         return _Savepoint(self)
@@ -253,6 +258,7 @@ class _Write(SQLiteTransaction):
 
     def _commit(self) -> None:
         try:
+            self.check()
             if self.changes and self.writer.before_commit is not None:
                 self.writer.before_commit(self)
             self._cursor.execute("COMMIT")

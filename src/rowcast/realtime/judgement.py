@@ -99,7 +99,11 @@ class Judgement:
                     continue
                 some = self._seeing(addressee, kind, one)
                 if some is None or some:
-                    yield from self._encoded(group, kind, one, some)
+                    if self._is_one_form(group, one):
+                        body = self._body(one, group.subscription, shows_email=one.is_superuser)
+                        yield Delivery(group, kind, some, body)
+                    else:
+                        yield from self._encoded(group, kind, one, some)
                 if self._change.previous is not None and group.subscription.wants_leave and some is not None:
                     yield from self._left(addressee, kind, one, some)
 
@@ -215,18 +219,20 @@ class Judgement:
             allowed = set()
         return [place in allowed for place in range(len(accounts))]
 
+    def _is_one_form(self, group: Group, one: Account) -> bool:
+        """Whether all receivers of a kind get the same form of the record."""
+        return not group.subscription.query.get("expand") and (
+            not self._record.collection.is_auth or one.is_superuser or self._record.flag("emailVisibility")
+        )
+
     def _encoded(self, group: Group, kind: str, one: Account, some: Some) -> Iterator[Delivery]:
-        """Yield a body for each form of the record that the receivers get."""
+        """Yield a body for each form of the record that the receivers get, where there may be several."""
         subscription = group.subscription
         if subscription.query.get("expand"):
             # What is expanded depends on the view rules of other collections.
             for account in tuple(group.members.get(kind, ())) if some is None else some:
                 shows = account in self._seeing_email(group, kind, one, (account,))
                 yield Delivery(group, kind, (account,), self._body(account, subscription, shows_email=shows))
-            return
-        collection = self._record.collection
-        if not collection.is_auth or one.is_superuser or self._record.flag("emailVisibility"):
-            yield Delivery(group, kind, some, self._body(one, subscription, shows_email=one.is_superuser))
             return
         everyone = tuple(group.members.get(kind, ())) if some is None else some
         seeing = self._seeing_email(group, kind, one, everyone)
@@ -249,6 +255,8 @@ class Judgement:
 
     def _body(self, account: Account, subscription: Subscription, *, shows_email: bool) -> bytes:
         """Return the frame body for an account, shared by all who get the same form of the record."""
+        if not subscription.query:
+            return frames.body(subscription.event_name, self._data(account, subscription, "", shows_email=shows_email))
         expand = subscription.query.get("expand", "")
         key = (subscription.text, account.is_superuser, shows_email, account if expand else None)
         body = self._bodies.get(key)

@@ -11,7 +11,7 @@ import time
 
 from rowcast.realtime.stream import RETRY_S, Stream
 
-SLICE_S = 0.0005
+SLICE_S = 0.001
 """How long the hub works before it lets waiting requests have their turn."""
 
 

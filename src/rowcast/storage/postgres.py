@@ -25,15 +25,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
-from psycopg_pool import ConnectionPool as Connections
 
 from rowcast.storage import Bounds, ConnectionPool, Outcome, Row, StorageError
 from rowcast.storage.ending import Publish
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import translate
 from rowcast.storage.postgres_functions import statements, version
-from rowcast.storage.postgres_reach import DEFAULTS, RECONNECT_S, Reach
-from rowcast.storage.postgres_readers import Pool, PostgresSnapshot, Read, Sessions, Statements, run_script
+from rowcast.storage.postgres_reach import DEFAULTS, RECONNECT_S, Pool, Reach
+from rowcast.storage.postgres_readers import PostgresSnapshot, Read, Sessions, Statements, run_script
 from rowcast.storage.postgres_values import Context
 from rowcast.storage.postgres_wire import Session
 from rowcast.storage.postgres_writer import BeforeCommit, PostgresTransaction, Writer
@@ -171,7 +170,7 @@ class PostgresStorage:
             name: ConnectionPool(
                 most=pool.max_size,
                 opened=state["pool_size"],
-                busy=state["pool_size"] - state["pool_available"],
+                busy=pool.lent,
                 waiting=state["requests_waiting"],
                 timeouts=state.get("requests_errors", 0),
             )
@@ -234,7 +233,7 @@ def _without_secrets(conninfo: str) -> str:
 
 
 def _pool(address: Address, size: int, reach: Reach) -> Pool:
-    return Connections(
+    return Pool(
         address.conninfo,
         connection_class=Session,
         configure=partial(_configure, prepares=address.prepares),

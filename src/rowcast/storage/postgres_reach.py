@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -49,6 +49,32 @@ DEFAULTS = {
 """What libpq is told unless the URL says otherwise."""
 
 
+class Pool(ConnectionPool["Session"]):
+    """Connections, and how many of them are lent.
+
+    The pool's own sizes can't tell: they count a connection that is still being made as well.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - what psycopg takes
+        self.lent = 0
+        self._counting = threading.Lock()
+        super().__init__(*args, **options)
+
+    def getconn(self, timeout: float | None = None) -> Session:
+        """Lend a connection. Raises PoolTimeout."""
+        connection = super().getconn(timeout)
+        with self._counting:
+            self.lent += 1
+        return connection
+
+    def putconn(self, conn: Session) -> None:
+        """Take a connection back."""
+        # Before somebody else can have it: never are more lent than there are.
+        with self._counting:
+            self.lent -= 1
+        super().putconn(conn)
+
+
 class Reach:
     """What is known of one database. Safe to use from several threads.
 
@@ -62,7 +88,7 @@ class Reach:
         self.silences = 0
         # How often a prepared statement met columns that have another type now: all sessions prepare anew then.
         self.outdated = 0
-        self.pools: list[ConnectionPool[Session]] = []
+        self.pools: list[Pool] = []
         self._sessions: WeakSet[Session] = WeakSet()
         self._lock = threading.Lock()
         self._is_closed = threading.Event()
@@ -89,7 +115,7 @@ class Reach:
             self.is_away = True
             _log.warning("the database %s is away, requests are refused until it is back: %s", self._where, self.reason)
 
-    def take(self, pool: ConnectionPool[Session]) -> Session:
+    def take(self, pool: Pool) -> Session:
         """Return a connection of a pool. Raises PoolTimeout, soon where the database is away."""
         until = time.monotonic() + pool.timeout
         while True:

@@ -15,16 +15,15 @@ from collections.abc import Callable, Sequence
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from rowcast.sql import SQLValue, quote
 from rowcast.storage import Bounds, BudgetExceededError, Outcome, Row, StorageError, UnavailableError, WritesError
 from rowcast.storage.postgres_dialect import POSTGRES
 from rowcast.storage.postgres_errors import RAISED, translate
-from rowcast.storage.postgres_reach import GRACE_S, Reach
+from rowcast.storage.postgres_reach import GRACE_S, Pool, Reach
 from rowcast.storage.postgres_wire import Answer, Session
 
-Pool = ConnectionPool[Session]
 T = TypeVar("T")
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg_pool import PoolTimeout
 
 from rowcast import App, Config
 from rowcast.api.route import Route
@@ -22,6 +24,7 @@ from rowcast.metrics.metrics import Metrics
 from rowcast.realtime.tally import Behind, Measured
 from rowcast.schema.record import Position
 from rowcast.storage.postgres import PostgresStorage
+from rowcast.storage.postgres_reach import Pool
 from rowcast.tallies import Histogram
 from tests import postgres
 from tests.unit.api.client import Client, serving
@@ -123,6 +126,16 @@ def test_connections_to_a_server_are_counted() -> None:
     assert storage.connections()["requests"].busy == 0
     storage.close()
     postgres.drop_database(url)
+
+
+def test_connections_that_are_being_made_are_not_at_work() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pool = Pool(f"postgresql://127.0.0.1:{silent.getsockname()[1]}/none", min_size=2, max_size=2, open=True)
+        assert (pool.get_stats()["pool_size"], pool.lent) == (2, 0)
+        with pytest.raises(PoolTimeout):
+            pool.getconn(0.01)
+        assert pool.lent == 0
+    pool.close()
 
 
 def test_no_path_becomes_a_label(scrape: str) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn with a few changes: streams get their transport and end before the server waits for them.
+"""uvicorn with a few changes: streams get their transport and end before the server waits for them; a stop is quick.
 
 The application is opened before the server accepts and closed after its last
 answer; what it raises while it is opened reaches whoever called `run`.
@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from types import FrameType
 from typing import Protocol
 
 import uvicorn
@@ -26,6 +27,12 @@ _GRACE_S = 10
 
 _KEEP_ALIVE_S = 300
 """How long an idle connection stays open; the reference's ReadTimeout (apis/serve.go)."""
+
+_TICK_S = 1.0
+"""How often the date of the answers is brought up to date."""
+
+_LOOK_S = 0.01
+"""How often a stop looks whether the requests that are under way have ended."""
 
 
 _HEAD_TIMEOUT_S = 60
@@ -142,16 +149,47 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._application = application
         self._tell_started = started
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_asked = asyncio.Event()
+
+    def end(self) -> None:
+        """Ask it to stop, from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._is_asked.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at the first signal; a second SIGINT does not wait for the requests that are under way."""
+        super().handle_exit(sig, frame)
+        self.end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, and tell it."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._tell_started()
 
+    async def main_loop(self) -> None:
+        """Serve until it is asked to stop. uvicorn would look ten times in a second whether it is."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_asked.wait(), _TICK_S)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, end streams, wait for the other requests."""
+        """Stop accepting, end streams, wait for the other requests. uvicorn would wait where there are none, too."""
         await self._application.drain()
-        await super().shutdown(sockets)
+        for each in (*self.servers, *(sockets or ())):
+            each.close()
+        state = self.server_state
+        for connection in tuple(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                while (state.connections or state.tasks) and not self.force_exit:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            for task in state.tasks:
+                task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -181,7 +219,6 @@ def run(application: Application, listening: socket.socket, *, started: Callable
         server_header=False,
         log_config=None,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
         backlog=2048,
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -143,6 +144,33 @@ def test_a_signal_stops_the_server(data_dir: Path, number: signal.Signals) -> No
     assert told == [True]
     assert not app.has_superuser()
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_is_noticed_without_a_look(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_TICK_S", 3_600)
+    app, told = App(data_dir), []
+
+    def started() -> None:
+        told.append(app.has_superuser())
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+
+    server.run(app, socket.create_server(("127.0.0.1", 0)), started=started)
+    assert told == [True]
+
+
+def test_a_stop_waits_for_nothing_where_nothing_is_under_way(data_dir: Path) -> None:
+    took_s = []
+    for _ in range(5):
+        signalled: list[float] = []
+
+        def started(signalled: list[float] = signalled) -> None:
+            signalled.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        server.run(App(data_dir), socket.create_server(("127.0.0.1", 0)), started=started)
+        took_s.append(time.monotonic() - signalled[0])
+    # Others may keep the machine busy; not each time.
+    assert min(took_s) < 0.1
 
 
 def test_a_directory_that_can_not_be_opened_is_told_to_who_asked(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def port(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     running.start()
     assert ready.wait(20)
     yield listening.getsockname()[1]
-    server.should_exit = True
+    server.end()
     running.join(20)
     listening.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.redis_server import RedisServer, running_redis
 from tests.s3 import S3Server, running_s3
+
+# Hundreds of servers are started, and none of them shall compile all modules anew, whatever the environment says.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shared or slow machine must not decide whether a property holds.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,6 +12,9 @@ SDK := tests/e2e/sdk
 # The node of the wheel would trust the authorities that it was built with only, not those of this machine.
 NPM := PATH="$(abspath $(BIN)):$$PATH" NODE_OPTIONS=--use-system-ca npm
 
+# Tests and benchmarks start hundreds of servers: none of them shall compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 DIR ?= pb_data
 HTTP ?= 127.0.0.1:8090

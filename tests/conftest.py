@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +19,13 @@ from tests.s3 import S3Server, running_s3
 # Hundreds of servers are started, and none of them shall compile all modules anew, whatever the environment says.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Most of the time of a run was waiting for the disk: databases are made, committed to and dropped many thousand times.
+# None of it need outlive the machine, so where memory is large the data of tests is there. TMPDIR takes it elsewhere.
+_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 6 << 30  # noqa: S108 - pytest and tempfile make folders of their own in it
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
+    os.environ["TMPDIR"] = str(_MEMORY)
+    tempfile.tempdir = None
 
 # A shared or slow machine must not decide whether a property holds.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -26,8 +26,11 @@ import psycopg
 from tests.redis_server import free_port
 
 _READY_WITHIN_S = 60.0
-_OPTIONS = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "wal_writer_delay=10000", "max_connections=300")
-"""What is written and not committed reaches the disk late, so that a kill loses it."""
+_OPTIONS = (
+    *("fsync=on", "synchronous_commit=on", "full_page_writes=on", "wal_writer_delay=10000", "max_connections=300"),
+    "dynamic_shared_memory_type=mmap",
+)
+"""What is written and not committed reaches the disk late, so that a kill loses it; what it leaves is in the folder."""
 
 
 @dataclass

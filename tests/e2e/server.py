@@ -7,7 +7,9 @@ reference. Tests that hold for it too show that the test itself is right.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -62,10 +65,31 @@ def environment(kind: Kind, data_dir: Path) -> dict[str, str]:
     """Return what a server finds in its environment: with PostgreSQL a database that belongs to the directory."""
     if kind != "postgres":
         return {}
-    note = data_dir.parent / f"{data_dir.name}.database"
+    note = _note(data_dir)
     if not note.exists():
         note.write_text(postgres.new_database())
     return {"ROWCAST_DB": note.read_text()}
+
+
+def _note(data_dir: Path) -> Path:
+    return data_dir.parent / f"{data_dir.name}.database"
+
+
+def make_directory(kind: Kind, data_dir: Path) -> None:
+    """Make a data directory with one superuser: a copy of one that the command line has made in this process."""
+    prepared = _prepared(kind)
+    shutil.copytree(prepared, data_dir, dirs_exist_ok=True)
+    if kind == "postgres":
+        database = postgres.new_database(like=environment(kind, prepared)["ROWCAST_DB"])
+        _note(data_dir).write_text(database)
+
+
+@cache
+def _prepared(kind: Kind) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="rowcast-directory-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    upsert_superuser(kind, folder / "pb_data")
+    return folder / "pb_data"
 
 
 def upsert_superuser(kind: Kind, data_dir: Path, account: tuple[str, str] = SUPERUSER) -> None:

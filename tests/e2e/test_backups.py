@@ -23,7 +23,7 @@ import pytest
 
 from rowcast.storage.directory import open_directory
 from tests.e2e.client import Api, EventStream
-from tests.e2e.server import Kind, Server, command, running, stop, upsert_superuser
+from tests.e2e.server import Kind, Server, command, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
 
@@ -40,7 +40,7 @@ CHANCE = random.Random(7)  # noqa: S311 -- picks moments
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     path = tmp_path / "pb_data"
-    upsert_superuser("rowcast", path)
+    make_directory("rowcast", path)
     return path
 
 
@@ -476,7 +476,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_told_and_leaves_nothing(small_disk: Path) -> None:
     data_dir = small_disk / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as server:
         api = signed_in(server)
         api.create_open_collection("notes", FIELDS)
@@ -512,7 +512,7 @@ def test_archives_pass_between_rowcast_and_the_reference(tmp_path: Path) -> None
     kinds: tuple[Kind, ...] = ("rowcast", "reference", "rowcast")
     for number, kind in enumerate(kinds):
         root = tmp_path / f"{kind}{number}"
-        upsert_superuser(kind, root)
+        make_directory(kind, root)
         with running(kind, root) as server:
             api = signed_in(server)
             if number:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Server, apart, command, running, upsert_superuser
+from tests.e2e.server import Server, apart, command, make_directory, running
 from tests.redis_server import RedisServer, running_redis
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def servers(redis: RedisServer, tmp_path: Path) -> Iterator[list[Server]]:
     """Two servers on one data directory."""
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with ExitStack() as stack:
         yield [stack.enter_context(apart(data_dir, redis.url("a"))) for _ in range(2)]
 
@@ -79,7 +79,7 @@ def test_nothing_is_lost_while_redis_is_away(redis: RedisServer, servers: list[S
 def test_a_server_starts_although_redis_is_not_there(redis: RedisServer, tmp_path: Path) -> None:
     redis.send(signal.SIGKILL)
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir, options=["--bus", redis.url("a"), "--workers", "2"]) as server:
         api = Api(server.url)
         api.sign_in()

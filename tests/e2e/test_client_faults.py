@@ -12,7 +12,7 @@ import pytest
 from rowcast.client import Client, ClientResponseError, Event, Gap, Message, Subscription
 from tests.e2e.posts import Post, make_posts
 from tests.e2e.proxy import Proxy, proxying
-from tests.e2e.server import Kind, Server, free_port, running, stop, upsert_superuser
+from tests.e2e.server import Kind, Server, free_port, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -79,7 +79,7 @@ async def test_events_while_connections_break_all_the_time_come_once_and_in_orde
 
 async def test_a_kill_and_a_restart_lose_nothing_or_tell_a_gap(kind: Kind, tmp_path: Path) -> None:
     data_dir, port = tmp_path / "pb_data", free_port()
-    upsert_superuser(kind, data_dir)
+    make_directory(kind, data_dir)
     async with Client(f"http://127.0.0.1:{port}") as client:
         with running(kind, data_dir, port=port) as first:
             await client.collection("_superusers").auth_with_password("root@example.com", "Password1234")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, EventStream
-from tests.e2e.server import SUPERUSER, Server, ServerError, command, running, stop, upsert_superuser
+from tests.e2e.server import SUPERUSER, Server, ServerError, command, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -153,7 +153,7 @@ def check(data_dir: Path, ids: list[str]) -> None:
 
 
 def test_a_full_disk_refuses_writes_and_loses_nothing(small: Path, data_dir: Path) -> None:
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as server:
         api = prepared(server)
         stream = EventStream(Api(server.url), ["notes/*"])
@@ -182,7 +182,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(small: Path, data_dir: Pat
 
 
 def test_a_full_disk_and_kills_lose_nothing(small: Path, data_dir: Path) -> None:
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     ids: list[str] = []
     for at in range(4):
         with running("rowcast", data_dir) as server:
@@ -206,7 +206,7 @@ def test_a_full_disk_and_kills_lose_nothing(small: Path, data_dir: Path) -> None
 
 
 def test_a_disk_that_becomes_read_only_is_told_and_loses_nothing(fragile: Path, data_dir: Path) -> None:
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as server:
         api = prepared(server)
         stream = EventStream(Api(server.url), ["notes/*"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import running, upsert_superuser
+from tests.e2e.server import make_directory, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -47,7 +47,7 @@ def _status(port: int, path: str) -> int:
 
 def test_a_stop_drains(tmp_path: Path) -> None:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir, options=["--drain", str(DRAIN_S)]) as server:
         api = Api(server.url)
         api.sign_in()

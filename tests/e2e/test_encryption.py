@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import Api
-from tests.e2e.server import Kind, Server, ServerError, running, upsert_superuser
+from tests.e2e.server import Kind, Server, ServerError, make_directory, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -25,7 +25,7 @@ needs_reference = pytest.mark.skipif(
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    upsert_superuser("rowcast", tmp_path / "pb_data")
+    make_directory("rowcast", tmp_path / "pb_data")
     return tmp_path / "pb_data"
 
 
@@ -115,7 +115,7 @@ def test_backups_of_encrypted_settings_are_restored_with_their_key_alone(
     assert app_name("rowcast", data_dir, WITH_KEY) == SECRET
     assert SECRET.encode() not in stored(data_dir)
     other = data_dir.parent / "other"
-    upsert_superuser("rowcast", other)
+    make_directory("rowcast", other)
     monkeypatch.setenv(KEY, "x" * 32)
     save("rowcast", other, "another key", WITH_KEY)
     (other / "backups").mkdir()

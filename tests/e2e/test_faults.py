@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import Api
-from tests.e2e.server import Server, running, stop, upsert_superuser
+from tests.e2e.server import Server, make_directory, running, stop
 from tests.e2e.wire import Wire, WireStream, open_stream, run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -32,7 +32,7 @@ MOST_BUFFERED = (1 << 20) + 16_384 + (6 << 20)
 def server(tmp_path: Path) -> Iterator[Server]:
     """rowcast on a new data directory with an open collection."""
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as started:
         prepare(started)
         yield started

@@ -21,7 +21,7 @@ import pytest
 
 from rowcast.config import S3Settings
 from tests.e2e.client import Api
-from tests.e2e.server import Server, running, upsert_superuser
+from tests.e2e.server import Server, make_directory, running
 from tests.s3 import Proxy, S3Server, proxied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -46,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def prepared(data_dir: Path) -> Iterator[Server]:
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as started:
         api = Api(started.url)
         api.sign_in()

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.e2e.server import SUPERUSER, Kind, running, upsert_superuser
+from tests.e2e.server import SUPERUSER, Kind, make_directory, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.property, pytest.mark.timeout(300)]
 
@@ -121,7 +121,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if kind == "reference" and not os.environ.get("ROWCAST_REFERENCE"):
         pytest.skip("ROWCAST_REFERENCE does not name a PocketBase binary")
     data_dir: Path = tmp_path_factory.mktemp("hostile") / "pb_data"
-    upsert_superuser(kind, data_dir)
+    make_directory(kind, data_dir)
     with running(kind, data_dir) as server:
         made = Target(int(server.url.rpartition(":")[2]))
         prepare(made)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import free_port, upsert_superuser
+from tests.e2e.server import free_port, make_directory
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -46,7 +46,7 @@ alone = rowcast.App(data_dir="pb_data")
 @pytest.fixture
 def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a plain uvicorn that serves the name of `host.py` that the test is parametrised with."""
-    upsert_superuser("rowcast", tmp_path / "pb_data")
+    make_directory("rowcast", tmp_path / "pb_data")
     (tmp_path / "host.py").write_text(HOST)
     port = free_port()
     options = ["--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "2"]

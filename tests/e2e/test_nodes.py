@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Kind, Server, apart, running, upsert_superuser
+from tests.e2e.server import Kind, Server, apart, make_directory, running
 from tests.redis_server import RedisServer
 from tests.s3 import S3Server
 from tests.unit.mail.sink import running_sink
@@ -27,7 +27,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     """Two servers on one data directory, with SQLite or on PostgreSQL, or with SQLite and Redis in place of sockets."""
     data_dir = tmp_path_factory.mktemp("nodes") / "pb_data"
     kind: Kind = "postgres" if request.param == "postgres" else "rowcast"
-    upsert_superuser(kind, data_dir)
+    make_directory(kind, data_dir)
     with ExitStack() as stack:
         if request.param == "redis":
             redis: RedisServer = request.getfixturevalue("redis_server")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.e2e.client import Api
-from tests.e2e.server import Server, running, stop, upsert_superuser
+from tests.e2e.server import Server, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -24,7 +24,7 @@ ROUNDS = 4
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    upsert_superuser("rowcast", tmp_path / "pb_data")
+    make_directory("rowcast", tmp_path / "pb_data")
     return tmp_path / "pb_data"
 
 

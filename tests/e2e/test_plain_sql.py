@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from rowcast import cli
 from tests.e2e.client import Api, EventStream
-from tests.e2e.server import Kind, Server, environment, running, upsert_superuser
+from tests.e2e.server import Kind, Server, environment, make_directory, running
 
 pytestmark = pytest.mark.e2e
 
@@ -84,7 +84,7 @@ def adopt_tables(plain: Plain) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
     kind: Kind = request.param
     data_dir: Path = tmp_path_factory.mktemp("plain") / "pb_data"
-    upsert_superuser(kind, data_dir)
+    make_directory(kind, data_dir)
     with running(kind, data_dir) as server:
         plain = Plain(server)
         plain.run(_TABLES[kind])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import oidc_provider
-from tests.e2e.server import SUPERUSER, Server, command
+from tests.e2e.server import SUPERUSER, Kind, Server, command, make_directory, running
 from tests.e2e.server import environment as server_environment
 from tests.node import SDK, NodeError, Result, run
 
@@ -34,6 +34,15 @@ def provider() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.kill()
+
+
+@pytest.fixture
+def server(kind: Kind, tmp_path: Path) -> Iterator[Server]:
+    """A server of its own: suites change settings, and restart it."""
+    data_dir = tmp_path / "pb_data"
+    make_directory(kind, data_dir)
+    with running(kind, data_dir) as started:
+        yield started
 
 
 def run_suite(suite: Path, server: Server, provider: str) -> list[Result]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Kind, Server, ServerError, command, running, stop, upsert_superuser
+from tests.e2e.server import Kind, Server, ServerError, command, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -22,14 +22,14 @@ START_CPU_S = 0.7
 def rowcast_server(tmp_path: Path) -> Iterator[Server]:
     """rowcast on a new data directory with one superuser."""
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as started:
         yield started
 
 
 def test_start_takes_little_processor_time(tmp_path: Path) -> None:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir) as server:
         fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < START_CPU_S
@@ -119,7 +119,7 @@ def test_data_directory_and_tokens_go_both_ways(first: Kind, second: Kind, tmp_p
     if not os.environ.get("ROWCAST_REFERENCE"):
         pytest.skip("ROWCAST_REFERENCE does not name a PocketBase binary")
     data_dir = tmp_path / "pb_data"
-    upsert_superuser(first, data_dir)
+    make_directory(first, data_dir)
     with running(first, data_dir) as server:
         api = Api(server.url)
         api.sign_in()

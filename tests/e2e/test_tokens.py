@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.server import SUPERUSER, Kind, running, upsert_superuser
+from tests.e2e.server import SUPERUSER, Kind, make_directory, running
 
 pytestmark = [
     pytest.mark.e2e,
@@ -58,7 +58,7 @@ def signed_in(url: str, collection: str, account: tuple[str, str]) -> str:
 @pytest.mark.parametrize(("first", "second"), list(permutations(KINDS)))
 def test_both_take_what_the_other_made(tmp_path: Path, first: Kind, second: Kind) -> None:
     data_dir = tmp_path / "first"
-    upsert_superuser(first, data_dir)
+    make_directory(first, data_dir)
     tokens: dict[str, list[str]] = {"_superusers": [], "users": []}
     with running(first, data_dir) as server:
         root = signed_in(server.url, "_superusers", SUPERUSER)

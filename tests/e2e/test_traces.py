@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Kind, environment, running, stop, upsert_superuser
+from tests.e2e.server import Kind, environment, make_directory, running, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -85,7 +85,7 @@ def _post(api: Api, title: str) -> str:
 
 def test_a_write_is_followed_to_the_sockets(tmp_path: Path, collector: Collector) -> None:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir, options=["--otel"]) as server:
         api = Api(server.url)
         api.sign_in()
@@ -121,7 +121,7 @@ def test_a_write_is_followed_to_the_sockets(tmp_path: Path, collector: Collector
 @pytest.mark.parametrize("kind", ["rowcast", "postgres"])
 def test_a_write_is_followed_to_the_sockets_of_other_nodes(tmp_path: Path, collector: Collector, kind: Kind) -> None:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser(kind, data_dir)
+    make_directory(kind, data_dir)
     # On SQLite nodes share the directory.
     its = environment(kind, data_dir)
     other_dir = tmp_path / "other" if kind == "postgres" else data_dir
@@ -149,7 +149,7 @@ def test_a_write_is_followed_to_the_sockets_of_other_nodes(tmp_path: Path, colle
 
 def test_a_write_in_a_thread_belongs_to_its_request(tmp_path: Path, collector: Collector) -> None:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir, options=["--otel"]) as server:
         api = Api(server.url)
         api.sign_in()

@@ -14,7 +14,7 @@ import pytest
 
 from rowcast.bus.sockets import folder_of
 from tests.e2e.client import TEXT_FIELD, Api, EventStream
-from tests.e2e.server import Server, running, stop, upsert_superuser
+from tests.e2e.server import Server, make_directory, running, stop
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ WORKERS = 3
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     data_dir = tmp_path / "pb_data"
-    upsert_superuser("rowcast", data_dir)
+    make_directory("rowcast", data_dir)
     with running("rowcast", data_dir, options=["--workers", str(WORKERS)]) as server:
         # One answers already; the others are waited for by what they hold.
         seen: set[str] = set()

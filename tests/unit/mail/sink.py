@@ -84,10 +84,7 @@ class _Session(socketserver.StreamRequestHandler):
             socketserver.StreamRequestHandler.setup(self)
         elif verb == "DATA":
             self._say("354 go on")
-            lines = iter(self.rfile.readline, b".\r\n")
-            # A dot that begins a line is sent twice (RFC 5321, 4.5.2).
-            sink.take(b"".join(line.removeprefix(b".") for line in lines))
-            self._say("250 taken")
+            return self._take()
         elif verb == "AUTH":
             if command.upper().endswith("LOGIN"):
                 self._ask("VXNlcm5hbWU6")
@@ -97,6 +94,18 @@ class _Session(socketserver.StreamRequestHandler):
         else:
             self._say("221 bye" if verb == "QUIT" else "250 fine")
         return verb != "QUIT"
+
+    def _take(self) -> bool:
+        """Read a mail; False where its client has hung up instead of ending it."""
+        lines = []
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return False
+            # A dot that begins a line is sent twice (RFC 5321, 4.5.2).
+            lines.append(line.removeprefix(b"."))
+        self.sink.take(b"".join(lines))
+        self._say("250 taken")
+        return True
 
     def _ask(self, prompt: str) -> None:
         self._say(f"334 {prompt}")

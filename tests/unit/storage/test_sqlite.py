@@ -207,7 +207,8 @@ class TestAfterCommit:
 
 
 class TestBefore:
-    def test_only_so_many_may_be_open(self, storage: SQLiteStorage) -> None:
+    def test_only_so_many_may_be_open(self, storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rowcast.storage.sqlite_readers._SNAPSHOT_WAIT_S", 0.05)
         kept: list[Change] = []
         storage.publish = lambda changes: kept.extend(records(changes))
         for i in range(64):
@@ -337,7 +338,7 @@ class TestOtherProcesses:
     def test_a_lock_that_stays_is_reported(
         self, storage: SQLiteStorage, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rowcast.storage.sqlite_writer.BUSY_TIMEOUT_MS", 1)
+        monkeypatch.setattr("rowcast.storage.sqlite_writer._LOCK_STEPS", 3)
         other = apsw.Connection(str(file))
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked by another process"), storage.write():

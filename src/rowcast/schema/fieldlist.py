@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -94,7 +95,8 @@ def add_field(fields: list[Field], field: Field) -> None:
 def _free_id(fields: Iterable[Field], field: Field) -> str:
     taken = {other.id for other in fields}
     base = field_id(field.kind, field.name)
-    return next((i for i in (base, *(f"{base}{n}" for n in range(2, 1000))) if i not in taken), base)
+    others = (f"{base}{number}" for number in range(2, 1000))
+    return next((each for each in chain((base,), others) if each not in taken), base)
 
 
 def field_json(field: Field) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rowcast.bus import Link
+from rowcast.bus import Link, questions, sockets
 from rowcast.bus.alone import Alone
 from rowcast.bus.postgres import PostgresLink
 from rowcast.bus.redis import RedisLink
@@ -146,7 +146,10 @@ def test_a_slow_answer_holds_no_other_answer_up(make: Make) -> None:
     asyncio.run(play())
 
 
-def test_what_never_answers_is_given_up(make: Make) -> None:
+def test_what_never_answers_is_given_up(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max(questions.ANSWER_S, sockets._ANSWER_S) < 8
+    for name in ("questions.ANSWER_S", "postgres.ANSWER_S", "sockets._ANSWER_S"):
+        monkeypatch.setattr(f"rowcast.bus.{name}", 0.5)
     given_up = asyncio.Event()
 
     async def answer(question: bytes) -> bytes:

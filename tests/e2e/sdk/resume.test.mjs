@@ -86,7 +86,8 @@ test("nothing is lost and nothing comes twice", { skip: beyondReference }, async
 
     const stop = cutting(proxy);
     const deadline = Date.now() + 15_000;
-    while (proxy.cuts < 150 && Date.now() < deadline) {
+    // More than twice what is asked for below; the long soak makes thousands.
+    while (proxy.cuts < 75 && Date.now() < deadline) {
         await Promise.all(["a", "b", "c"].map((writer) => write(guest().collection(name), writer, 30)));
     }
     await stop();
@@ -112,7 +113,7 @@ test("topics of one record and of all lose nothing between each other", { skip: 
         await pb.collection(name).subscribe(topic, inboxes[index].listener, { query: { index } });
     }
     const stop = cutting(proxy);
-    const steps = 300;
+    const steps = 150;
     for (let step = 1; step <= steps; step += 1) {
         await records.update(id, { step });
         await sleep(Math.random() * 6);

@@ -5,15 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import memory
 from tests.redis_server import RedisServer, running_redis
 from tests.s3 import S3Server, running_s3
 
@@ -21,12 +19,7 @@ from tests.s3 import S3Server, running_s3
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Most of the time of a run was waiting for the disk: databases are made, committed to and dropped many thousand times.
-# None of it need outlive the machine, so where memory is large the data of tests is there. TMPDIR takes it elsewhere.
-_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 6 << 30  # noqa: S108 - pytest and tempfile make folders of their own in it
-if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
-    os.environ["TMPDIR"] = str(_MEMORY)
-    tempfile.tempdir = None
+memory.use()
 
 # A shared or slow machine must not decide whether a property holds.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +31,12 @@ def pytest_collection_finish() -> None:
     """Have the collector pass over what lives as long as the process: modules and thousands of tests."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Keep what tests that failed have left."""
+    if exitstatus:
+        memory.keep()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def _start() -> str:
         server = get_server(folder / "data", cleanup_mode="stop")
     url: str = server.get_uri()
     # A test that loses its computer is run again anyway.
-    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_wal_size = '128MB'"):
         _run(url, f"ALTER SYSTEM SET {setting}")
     _run(url, "SELECT pg_reload_conf()")
     return url

@@ -28,6 +28,8 @@ def use() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     folder = _MEMORY / f"{_NAME}{os.getpid()}"
     folder.mkdir(exist_ok=True)
+    # PostgreSQL may run as another user.
+    folder.chmod(0o755)
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
     # What is registered first runs last: databases stop before.

@@ -21,7 +21,7 @@ _failed: list[int] = []
 
 def use() -> None:
     """Have temporary files in memory from now on, also those of processes that are started."""
-    if "TMPDIR" in os.environ or not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _ROOM_BYTES:
+    if "TMPDIR" in os.environ or not _is_fit(_MEMORY):
         return
     for folder in _MEMORY.glob(f"{_NAME}*"):
         if not Path("/proc", folder.name.removeprefix(_NAME)).exists():
@@ -34,6 +34,13 @@ def use() -> None:
     tempfile.tempdir = None
     # What is registered first runs last: databases stop before.
     atexit.register(_leave, folder)
+
+
+def _is_fit(folder: Path) -> bool:
+    """Whether there is room, and programs may run from there: some tests write one."""
+    if not folder.is_dir() or shutil.disk_usage(folder).free < _ROOM_BYTES:
+        return False
+    return not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def keep() -> None:

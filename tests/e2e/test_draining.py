@@ -59,7 +59,7 @@ def test_a_stop_drains(tmp_path: Path) -> None:
             head = f"POST /api/collections/notes/records HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
             slow.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body[:3])
             server.process.send_signal(signal.SIGTERM)
-            # The signal is seen at the next tick of the server.
+            # The signal is seen a moment later.
             _wait_for(api.port, "/api/ready", 503)
             assert _status(api.port, "/api/health") == 200
             assert _status(api.port, "/api/realtime") == 503

@@ -1,6 +1,6 @@
 """The topic index: from a change to the groups of streams that asked for it.
 
-Owned by the event loop; only `is_heard` may be asked from a writer's thread.
+Owned by the event loop; other threads may ask who is concerned, and whether anybody hears.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class TopicIndex:
         return tuple(self._topics.get(head, {}).get(slash + rest, {}).values())
 
     def addressees(self, collection: Collection, record_id: str) -> list[Addressee]:
-        """Return the groups that a change of a record concerns, with the rules that guard them.
+        """Return the groups that a change of a record concerns, with the rules that guard them. For any thread.
 
         A topic names the collection by its name or id. The view rule guards those for one record, the list rule
         those for all; a bare name is the deprecated spelling of these that some clients still use.
@@ -96,7 +96,8 @@ class TopicIndex:
             for rests in named:
                 groups = rests.get(rest)
                 if groups is not None:
-                    found += [Addressee(group, rule) for group in groups.values()]
+                    # A replay asks in a thread, while streams come and go.
+                    found += [Addressee(group, rule) for group in tuple(groups.values())]
         return found
 
     def heads(self, collection: Collection) -> list[Head]:

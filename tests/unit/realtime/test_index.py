@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 
 from rowcast.realtime import topics
@@ -55,3 +58,25 @@ def test_nothing_is_left_of_streams_that_left(topic: str) -> None:
         index.leave(stream)
     assert index.groups(topic) == ()
     assert (len(index), index.group_count(), told(index), index.heads(POSTS)) == (0, 0, [], [])
+
+
+def test_threads_may_ask_while_streams_come_and_go() -> None:
+    index, is_over = TopicIndex(), threading.Event()
+    index.join(listening(*(f'posts/*?options={{"query":{{"fields":"{number}"}}}}' for number in range(200))))
+    other = listening("posts/*")
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            index.join(other)
+            index.leave(other)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        assert {len(told(index)) for _ in range(3_000)} <= {200, 201}
+    finally:
+        sys.setswitchinterval(before)
+        is_over.set()
+        thread.join()

@@ -177,7 +177,7 @@ async def _told(engine: Engine, sample: Change, numbers: list[int]) -> _Told:
     sent, began = _sent(engine), time.process_time()
     for change in changes:
         engine.bus.publish((change,))
-        await asyncio.wait_for(engine.bus.is_idle.wait(), _WITHIN_S)
+        await asyncio.wait_for(engine.bus.idle(), _WITHIN_S)
     cpu_s, count = time.process_time() - began, len(numbers)
     return _Told(cpu_s / count * 1e6, (_sent(engine) - sent) / count, sum(times.reads.counts) / count)
 

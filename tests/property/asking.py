@@ -211,7 +211,9 @@ class Question:
         self, collection: Collection, row: Mapping[str, SQLValue], text: str, *, is_filter: bool = False
     ) -> bool:
         auth = self._request.auth
-        scope = Scope(self._catalog, collection, auth.collection if auth is not None else None)
+        scope = Scope(
+            self._catalog, collection, auth.collection if auth is not None else None, dialect=self._reader.dialect
+        )
         try:
             program = filters.compile((Part(text, allow_hidden=not is_filter),), scope)
         except FilterError:
@@ -330,7 +332,9 @@ class Question:
             raise ExpandError
         pointing = []
         for record in records:
-            rows = self._reader.rows(f'SELECT "id", {quote(field_name)} FROM {quote(source.name)}')
+            table = quote(source.name)
+            order = self._reader.dialect.row_number.format(table)
+            rows = self._reader.rows(f'SELECT "id", {quote(field_name)} FROM {table} ORDER BY {order}')
             pointing.append([str(one) for one, value in rows if record.row["id"] in _ids(value, relation)])
         return source, True, pointing
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
 from rowcast.credentials import hash_password
 from rowcast.schema.record import Record
 from rowcast.schema.rows import new_record
+from tests.property import emptied
 from tests.property.engine import Engine
 
 TOPIC = "{}/*?options=%7B%22query%22%3A%7B%22leave%22%3A%22true%22%7D%7D"
@@ -31,14 +34,23 @@ def add(engine: Engine, name: str, **values: object) -> Record:
     return record
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return ""
+    url: str = request.getfixturevalue("postgres_database")
+    emptied.empty(url)
+    return url
+
+
 async def actions(engine: Engine) -> list[str]:
     await engine.settle()
     return [frame["data"].rpartition('"action":')[2] for frame in engine.received("stream")]
 
 
-def test_leave_is_told_when_the_related_record_is_deleted() -> None:
+def test_leave_is_told_when_the_related_record_is_deleted(database: str) -> None:
     async def play() -> list[str]:
-        async with Engine() as engine:
+        async with Engine(database=database) as engine:
             room = {"type": "relation", "name": "room", "collectionId": "rooms0000000000", "maxSelect": 1}
             rooms = collection("rooms", {"type": "text", "name": "title"})
             posts = collection("posts", room, rule='room.title = "open"')
@@ -57,9 +69,9 @@ def test_leave_is_told_when_the_related_record_is_deleted() -> None:
     assert asyncio.run(play()) == ['"leave"}']
 
 
-def test_leave_is_told_when_an_account_takes_its_own_right_away() -> None:
+def test_leave_is_told_when_an_account_takes_its_own_right_away(database: str) -> None:
     async def play() -> list[str]:
-        async with Engine() as engine:
+        async with Engine(database=database) as engine:
             people = collection(
                 "people", {"type": "bool", "name": "open"}, rule="@request.auth.open = true", kind="auth"
             )

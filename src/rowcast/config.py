@@ -8,6 +8,7 @@ through `SettingsRef`. This module reads no file and no database.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -210,14 +211,16 @@ class Settings(Group, frozen=True, kw_only=True):
 class SettingsRef:
     """The settings in force, and the key under which they are stored.
 
-    Swapped whole, by the writer, after the commit that changed them.
+    Swapped whole after the commit that changed them. Whoever swaps them or the catalog holds `swapping` until it
+    has told of that.
     """
 
-    __slots__ = ("_save_watchers", "_watchers", "current", "key")
+    __slots__ = ("_save_watchers", "_watchers", "current", "key", "swapping")
 
     def __init__(self, settings: Settings, key: SettingsKey = NO_KEY) -> None:
         self.current = settings
         self.key = key
+        self.swapping = threading.Lock()
         self._watchers: list[Callable[[Settings], None]] = []
         self._save_watchers: list[Callable[[Settings, Settings], None]] = []
 

@@ -237,10 +237,11 @@ class Collections:
                 logger.warning("the files of the deleted collection %s are left over: %s", id, error)
 
     def _enforce(self, writer: SchemaWriter) -> None:
-        self._catalog.current = writer.catalog
-        self._settings.swap(writer.settings)
-        for event in writer.events:
-            self._on_change(event)
+        with self._settings.swapping:
+            self._catalog.current = writer.catalog
+            self._settings.swap(writer.settings)
+            for event in writer.events:
+                self._on_change(event)
 
     def _optimize(self) -> None:
         # The change is committed: nothing that happens here may undo its answer.

@@ -93,7 +93,8 @@ class SettingsDesk:
             raise BadRequestError(f"{_NO_S3} Raw error: \n{reason}")
 
     def _swap(self, changed: Settings) -> None:
-        self._settings.swap(changed)
+        with self._settings.swapping:
+            self._settings.swap(changed)
 
 
 def _failure_of(s3: S3Settings) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from rowcast.bus import CollectionChange
-from rowcast.config import SettingsRef
+from rowcast.config import Settings, SettingsRef
 from rowcast.errors import BadRequestError, DataDirError, ErrorData, InvalidFieldsError
 from rowcast.schema import checks
 from rowcast.schema.casts import short_number_text
@@ -86,8 +86,12 @@ class SqlDesk:
             if (changed := load_settings(transaction, key)) is None:
                 raise DataDirError("the settings can't be deleted")
             if changed != settings:
-                transaction.on_commit(lambda: setattr(self._settings, "current", changed))
+                transaction.on_commit(lambda: self._enforce(changed))
         return outcome
+
+    def _enforce(self, settings: Settings) -> None:
+        with self._settings.swapping:
+            self._settings.current = settings
 
     def _notice_collections(self, transaction: Transaction, before: list[Row]) -> None:
         """Put changed collections in force after the commit. Raises DataDirError where they can't be understood."""
@@ -104,9 +108,10 @@ class SqlDesk:
         ]
 
         def enforce() -> None:
-            self._catalog.current = catalog
-            for event in events:
-                self._on_change(event)
+            with self._settings.swapping:
+                self._catalog.current = catalog
+                for event in events:
+                    self._on_change(event)
 
         transaction.on_commit(enforce)
 

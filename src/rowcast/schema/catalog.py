@@ -49,7 +49,10 @@ class Catalog:
 
 
 class CatalogRef:
-    """The catalog in force, and the SQL of its database. Swapped whole after the commit that changed it."""
+    """The catalog in force, and the SQL of its database. Swapped whole after the commit that changed it.
+
+    Whoever swaps it holds `SettingsRef.swapping` until it has told of that.
+    """
 
     __slots__ = ("current", "dialect")
 

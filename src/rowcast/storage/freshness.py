@@ -2,12 +2,15 @@
 
 Both live in memory as immutable values. Whoever serves the same database, or a
 command beside the server, may store new ones; a look costs one small query.
+
+They are read in no write transaction: whoever tells changes looks first, and on PostgreSQL all
+writers may be waiting for what is told. So another thread may swap what is in force meanwhile; then what
+was read is older, perhaps, and is read again.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from rowcast.config import Settings, SettingsRef
@@ -44,11 +47,9 @@ class Freshness:
         self._settings = settings
         self._load_settings = load_settings
         self._on_change = on_change
-        self._seen: Row | None = None
-        # What was in force when it was seen: after a change of our own that somebody else took back, the database
-        # may look as it did before.
-        self._taken: tuple[Settings, Catalog] | None = None
-        self._lock = threading.Lock()
+        # What was seen, and what was in force then: after a change of our own that somebody else took back, the
+        # database may look as it did before.
+        self._known: tuple[Row | None, Settings, Catalog] | None = None
 
     def is_current(self, reader: Reader) -> bool:
         """Whether nothing that `reader` sees is still to be taken over."""
@@ -56,36 +57,39 @@ class Freshness:
 
     def refresh(self) -> None:
         """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
-        if self._is_seen(self._storage.glance(_look_in(self._storage.dialect, "{schema}."))):
-            return
-        # Only a writer may swap them: so no older state can replace a newer one.
-        with self._storage.write() as tx, self._lock:
-            seen = _look(tx)
-            if self._is_seen(seen):
+        while not self._is_seen(self._storage.glance(_look_in(self._storage.dialect, "{schema}."))):
+            if self._take_over():
                 return
+
+    def _take_over(self) -> bool:
+        """Read what is stored and put it in force; False where something else is in force by now."""
+        # Before the state is taken: what replaces these later may be newer than it.
+        known, settings, catalog = self._known, self._settings.current, self._catalog.current
+        with self._storage.read() as reader:
+            seen = _look(reader)
             try:
-                settings = self._load_settings(tx)
-                catalog = load_catalog(tx)
+                stored_settings, stored = self._load_settings(reader) or settings, load_catalog(reader)
             except DataDirError as error:
                 _log.warning("what another process has stored can't be read: %s", error)
-                self._note(seen)
-                return
-            if settings is not None and settings != self._settings.current:
-                self._settings.follow(settings)
-            self._take(catalog)
-            self._note(seen)
+                stored_settings, stored = settings, catalog
+        with self._settings.swapping:
+            if (known, settings, catalog) != (self._known, self._settings.current, self._catalog.current):
+                return False
+            if stored_settings != settings:
+                self._settings.follow(stored_settings)
+            if stored is not catalog:
+                self._take(stored)
+            self._known = (seen, self._settings.current, self._catalog.current)
+        return True
 
     def _is_seen(self, seen: Row | None) -> bool:
-        taken = self._taken
+        known = self._known
         return (
-            seen == self._seen
-            and taken is not None
-            and taken[0] is self._settings.current
-            and taken[1] is self._catalog.current
+            known is not None
+            and seen == known[0]
+            and known[1] is self._settings.current
+            and known[2] is self._catalog.current
         )
-
-    def _note(self, seen: Row | None) -> None:
-        self._seen, self._taken = seen, (self._settings.current, self._catalog.current)
 
     def _take(self, catalog: Catalog) -> None:
         before = self._catalog.current

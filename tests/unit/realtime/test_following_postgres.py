@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,27 @@ def test_changes_that_are_lost_leave_no_state_behind(node: Node) -> None:
             tx.run("DELETE FROM _rowcast_changes WHERE number < ?", [last])
         node.follower.catch_up()
         assert asyncio.run(node.heard()) == []
+
+
+def test_what_another_process_changed_is_taken_over_while_all_writers_wait_for_a_state(
+    tmp_path: Path, database: str
+) -> None:
+    separator = "&" if "?" in database else "?"
+    node = Node(tmp_path / "pb_data", f"{database}{separator}pool_size=2")
+    node.write("first", "second")
+    node.follower.catch_up()
+    # It has the only state, until somebody has heard of it.
+    node.delete("first")
+    with psycopg.connect(database) as other:
+        other.execute("UPDATE _collections SET updated = '2999-01-01 00:00:00.000Z' WHERE name = 'users'")
+    with ThreadPoolExecutor(1) as threads:
+        deleting = threads.submit(node.delete, "second")
+        while not node.storage.connections()["snapshots"].waiting:
+            assert not deleting.done()
+        node.follower.catch_up()
+        *_, first = asyncio.run(node.heard())
+        assert (first.action, first.record.id) == ("delete", "first")
+        assert first.before is not None
+        first.before.close()
+        deleting.result()
+    node.directory.close()

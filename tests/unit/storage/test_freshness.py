@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from rowcast.ciphers import NO_KEY
-from rowcast.config import MetaSettings, SettingsRef
+from rowcast.config import MetaSettings, Settings, SettingsRef
 from rowcast.schema.catalog import CatalogRef
 from rowcast.schema.collection import Collection
+from rowcast.sql import Reader
 from rowcast.storage.catalog_rows import delete_collection, insert_collection, load_catalog, update_collection
 from rowcast.storage.directory import DataDir, open_directory
 from rowcast.storage.freshness import Freshness
@@ -25,14 +26,31 @@ class Process:
         self.directory: DataDir = open_directory(path)
         self.catalog, self.settings = CatalogRef(self.directory.catalog), SettingsRef(self.directory.settings)
         self.changed: list[tuple[str, str | None]] = []
+        # What happens while a state is read.
+        self.meanwhile: list[Callable[[], None]] = []
         self.fresh = Freshness(
             self.directory.data,
             self.catalog,
             self.settings,
-            load_settings=load_settings,
+            load_settings=self._load_settings,
             on_change=lambda old, new: self.changed.append((old.name, new.name if new else None)),
         )
         self.fresh.refresh()
+
+    def _load_settings(self, reader: Reader) -> Settings | None:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return load_settings(reader)
+
+    def store(self, collection: Collection) -> None:
+        """Store a collection and put it in force."""
+        with self.directory.data.write() as tx:
+            insert_collection(tx, collection)
+            tx.on_commit(self._swap)
+
+    def _swap(self) -> None:
+        with self.directory.data.read() as reader, self.settings.swapping:
+            self.catalog.current = load_catalog(reader)
 
 
 @pytest.fixture
@@ -112,3 +130,14 @@ def test_a_change_by_a_clock_that_is_behind_is_taken_over(processes: tuple[Proce
         update_collection(tx, msgspec.structs.replace(notes, name="letters", updated="2026-01-01 00:00:01.000Z"))
     two.fresh.refresh()
     assert two.catalog.current.find("letters") is not None
+
+
+def test_what_was_read_before_a_change_of_ones_own_does_not_take_its_place(processes: tuple[Process, Process]) -> None:
+    one, two = processes
+    two.store(Collection(id="pbc_1", name="notes", type="base", updated="2026-01-01 00:00:00.000Z"))
+    one.meanwhile.append(lambda: one.store(Collection(id="pbc_2", name="letters", type="base", updated="2026-01-02")))
+    one.fresh.refresh()
+    assert one.meanwhile == []
+    assert {"notes", "letters"} <= {collection.name for collection in one.catalog.current}
+    # It was told of by who made it, and never taken back.
+    assert one.changed == []

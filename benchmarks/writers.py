@@ -10,7 +10,6 @@ import multiprocessing
 import secrets
 import time
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -105,8 +104,12 @@ def _write(
     host, port = address.hosts[0]
     # It tells, as a node does; what all nodes hear is heard by the nodes.
     with redis.Redis(host=host, port=port, db=address.db) as client:
-        hint = partial(client.publish, RedisLink(new_node(), address).hints_channel, "writer")
-        storage.before_commit, storage.publish = log.record, lambda _: hint() and None
+        hints_channel = RedisLink(new_node(), address).hints_channel
+
+        def hint(_: object) -> None:
+            client.publish(hints_channel, "writer")
+
+        storage.before_commit, storage.publish = log.record, hint
         pipe.send("ready")
         pipe.recv()
         pipe.send(_paced(directory, catalog, name, rate_per_s, seconds))

@@ -236,8 +236,7 @@ class Follower:
                     if await self._catch_up():
                         self._waiting.release(came, self._changes.numbers.seen, self._read)
                     self.behind.looks[True] += 1
-                    if self._captured.is_on and self._changes.is_untidy:
-                        await asyncio.to_thread(self._changes.tidy)
+                    self._captured.tidy(self._changes)
                 except StorageError as error:
                     self.behind.looks[False] += 1
                     self._refuse(error)

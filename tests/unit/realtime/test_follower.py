@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rowcast.bus.alone import Alone
 from rowcast.bus.memory import MemoryBus
 from rowcast.config import SettingsRef
 from rowcast.realtime import follower
+from rowcast.realtime.captured import Captured
 from rowcast.realtime.changelog import ChangeLog, Retention
 from rowcast.realtime.follower import Follower
 from rowcast.schema.catalog import CatalogRef
@@ -348,3 +350,42 @@ def test_who_asks_for_the_present_gets_what_another_has_committed(nodes: tuple[N
         running.cancel()
 
     asyncio.run(play())
+
+
+def test_nobody_waits_until_the_log_is_tidied_up(tmp_path: Path) -> None:
+    node = Node(tmp_path / "pb_data")
+    node.write(*(f"n{number}" for number in range(1500)))
+    short = ChangeLog(node.storage, node.catalog, Retention(max_changes=10))
+    with node.storage.read() as reader:
+        assert len(short.behind(reader, 0, 1500, 2000)) == 1500
+    captured = Captured(node.storage)
+    captured.is_on = True
+
+    def first() -> int:
+        with node.storage.read() as reader:
+            return int(reader.value("SELECT min(number) FROM _rowcast_changes") or 0)
+
+    async def play() -> None:
+        is_writing, may_end = threading.Event(), threading.Event()
+
+        def write() -> None:
+            with node.storage.write():
+                is_writing.set()
+                may_end.wait(10)
+
+        writing = asyncio.create_task(asyncio.to_thread(write))
+        await asyncio.to_thread(is_writing.wait)
+        captured.tidy(short)
+        tidying = captured.tidying
+        captured.tidy(short)
+        assert tidying is not None
+        assert captured.tidying is tidying
+        await asyncio.wait([tidying], timeout=0.05)
+        assert not tidying.done()
+        before = first()
+        may_end.set()
+        await asyncio.gather(writing, tidying)
+        assert first() > before
+
+    asyncio.run(play())
+    node.directory.close()

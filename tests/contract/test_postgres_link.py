@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -92,13 +93,20 @@ def test_connections_that_are_lost_are_made_anew(database: str) -> None:
     asyncio.run(play())
 
 
-def test_behind_a_pooler_the_processes_of_a_machine_have_their_sockets(database: str, tmp_path: Path) -> None:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="s") as found:
+        yield Path(found)
+
+
+def test_behind_a_pooler_the_processes_of_a_machine_have_their_sockets(database: str, folder: Path) -> None:
     async def play() -> None:
-        (tmp_path / "sockets").mkdir()
-        async with pooler(database, tmp_path) as url:
+        (folder / "sockets").mkdir()
+        async with pooler(database, folder) as url:
 
             def make(name: str) -> Link:
-                return PostgresLink(name, url, SocketLink(name, tmp_path / "sockets"))
+                return PostgresLink(name, url, SocketLink(name, folder / "sockets"))
 
             async with opened(make, "one", "two") as (one, two):
                 assert one.link.has_others

@@ -21,7 +21,7 @@ from rowcast.errors import BadRequestError, ForbiddenError, NotFoundError
 from rowcast.realtime import frames, topics
 from rowcast.realtime.accounts import Accounts
 from rowcast.realtime.admission import Admission
-from rowcast.realtime.audience import Delivery
+from rowcast.realtime.audience import Addressee, Delivery
 from rowcast.realtime.changelog import ChangeLog
 from rowcast.realtime.delivery import deliver
 from rowcast.realtime.draining import end_gently
@@ -352,11 +352,8 @@ class Hub:
 
         False where that takes a thread, several steps, or more care: then nothing has happened yet.
         """
-        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        if collection.is_auth or change.record.collection.is_auth:
-            return False
-        addressees = self.index.addressees(collection, change.record.id)
-        if len(addressees) > _GROUPS:
+        collection, addressees = self._concerned(change)
+        if collection.is_auth or change.record.collection.is_auth or len(addressees) > _GROUPS:
             return False
         if addressees:
             try:
@@ -369,11 +366,15 @@ class Hub:
             self._progress.move(change.position)
         return True
 
+    def _concerned(self, change: Change) -> tuple[Collection, list[Addressee]]:
+        """Return the collection as it is now, and who asked for such a record of it."""
+        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
+        return collection, self.index.addressees(collection, change.record.id)
+
     async def _dispatch(self, change: Change) -> None:
         if change.action == "update":
             self._rights.change(change)
-        collection = self._catalog.current.find(change.record.collection.id) or change.record.collection
-        addressees = self.index.addressees(collection, change.record.id)
+        collection, addressees = self._concerned(change)
         if addressees:
             self.tally.judged += 1
             try:

@@ -271,15 +271,16 @@ class Judgement:
         key = ("data", fields, account.is_superuser, shows_email)
         data = None if expand else self._bodies.get(key)
         if data is None:
-            record = self._encode(account, subscription, fields, shows_email=shows_email)
+            record = self._encode(account, subscription, expand, fields, shows_email=shows_email)
             data = b'{"record":' + record + b',"action":"' + self._change.action.encode() + b'"}'
             if not expand:
                 self._bodies[key] = data
         return data
 
-    def _encode(self, account: Account, subscription: Subscription, fields: str, *, shows_email: bool) -> bytes:
+    def _encode(
+        self, account: Account, subscription: Subscription, expand: str, fields: str, *, shows_email: bool
+    ) -> bytes:
         """Return the record as JSON; `fields` that can't be read pick everything, as in the reference."""
-        expand = subscription.query.get("expand", "")
         if expand:
             request = self._request(account, subscription)
             values = self._output.public(

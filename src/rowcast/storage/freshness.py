@@ -50,6 +50,7 @@ class Freshness:
         # What was seen, and what was in force then: after a change of our own that somebody else took back, the
         # database may look as it did before.
         self._known: tuple[Row | None, Settings, Catalog] | None = None
+        self._glance = _look_in(storage.dialect, "{schema}.")
 
     def is_current(self, reader: Reader) -> bool:
         """Whether nothing that `reader` sees is still to be taken over."""
@@ -57,7 +58,7 @@ class Freshness:
 
     def refresh(self) -> None:
         """Take over what has changed. Raises BudgetExceededError under a budget: run it again in a thread."""
-        while not self._is_seen(self._storage.glance(_look_in(self._storage.dialect, "{schema}."))):
+        while not self._is_seen(self._storage.glance(self._glance)):
             if self._take_over():
                 return
 

@@ -28,6 +28,7 @@ from rowcast.storage.directory import open_directory
 from rowcast.storage.freshness import Freshness
 from tests import postgres
 from tests.contract.storages import in_thread
+from tests.property import emptied
 
 
 class Node:
@@ -85,10 +86,8 @@ class Node:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database that is set up."""
-    found = postgres.new_database()
-    open_directory(tmp_path_factory.mktemp("template") / "pb_data", database=found).close()
-    yield found
-    postgres.drop_database(found)
+    with emptied.database(tmp_path_factory.mktemp("template") / "pb_data") as found:
+        yield found
 
 
 @pytest.fixture
